@@ -1,0 +1,28 @@
+// Unadjusted Langevin: x' = x - h grad E(x) + sqrt(2 h T) z with h = step_size. Biased by O(h).
+// A chain whose next state would not be finite stops where it stands. Slots: 0.. the normals.
+
+fn transition(
+    chain: u32,
+    step: u32,
+    control: Control,
+    x: ptr<function, Point>,
+    grad: ptr<function, Point>,
+    momentum: ptr<function, Point>,
+    e: ptr<function, f32>,
+) -> Info {
+    let noise = sqrt(2.0 * control.step_size * control.temperature);
+    var proposal: Point;
+    var proposal_grad: Point;
+    random_normals(chain, step, 0u, &proposal);
+    for (var b = 0u; b < blocks(); b++) {
+        proposal[b] = (*x)[b] - control.step_size * (*grad)[b] + noise * proposal[b];
+    }
+    let proposed = energy_and_grad(&proposal, &proposal_grad);
+    var size = 0.0;
+    for (var b = 0u; b < blocks(); b++) { size += dot(proposal_grad[b], proposal_grad[b]); }
+    if (!is_usable(proposed) || !is_finite(size)) { return Info(0.0, false, ESCAPED); }
+    copy(&proposal, x);
+    copy(&proposal_grad, grad);
+    *e = proposed;
+    return Info(1.0, true, NO_FAILURE);
+}

@@ -1,0 +1,11 @@
+// Two coordinates a lane: for positions of one or two dimensions.
+alias Lane = vec2<f32>;
+const LANES = 2u;
+
+fn lane_sum(v: Lane) -> f32 { return v.x + v.y; }
+
+fn lane_of_params(at: u32) -> Lane { return Lane(param(at), param(at + 1u)); }
+
+fn random_normal_lane(chain: u32, step: u32, slot: u32) -> Lane {
+    return random_normal_pair(random_bits(chain, step, slot));
+}

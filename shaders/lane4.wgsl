@@ -1,0 +1,16 @@
+// Four coordinates a lane: for positions of three dimensions and more.
+alias Lane = vec4<f32>;
+const LANES = 4u;
+
+fn lane_sum(v: Lane) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+
+fn lane_of_params(at: u32) -> Lane {
+    return Lane(param(at), param(at + 1u), param(at + 2u), param(at + 3u));
+}
+
+fn random_normal_lane(chain: u32, step: u32, slot: u32) -> Lane {
+    return Lane(
+        random_normal_pair(random_bits(chain, step, slot)),
+        random_normal_pair(random_bits(chain, step, slot + 1u)),
+    );
+}

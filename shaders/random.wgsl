@@ -1,0 +1,75 @@
+// Random numbers: a pure function of (key, chain, index). Twin: src/random.rs.
+// Integers agree bit for bit with the twin everywhere; so do uniforms. Normals are made from polynomials
+// (not from the driver's log, sin and cos), so they agree to a few units in the last place.
+
+fn threefry_round(x: vec2<u32>, left: u32) -> vec2<u32> {
+    let sum = x.x + x.y;
+    return vec2<u32>(sum, ((x.y << left) | (x.y >> (32u - left))) ^ sum);
+}
+
+// Threefry2x32 with 20 rounds (Salmon et al. 2011).
+fn threefry(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
+    let last = 0x1bd11bdau ^ key.x ^ key.y;
+    var x = counter + key;
+    x = threefry_round(x, 13u); x = threefry_round(x, 15u); x = threefry_round(x, 26u); x = threefry_round(x, 6u);
+    x += vec2<u32>(key.y, last + 1u);
+    x = threefry_round(x, 17u); x = threefry_round(x, 29u); x = threefry_round(x, 16u); x = threefry_round(x, 24u);
+    x += vec2<u32>(last, key.x + 2u);
+    x = threefry_round(x, 13u); x = threefry_round(x, 15u); x = threefry_round(x, 26u); x = threefry_round(x, 6u);
+    x += vec2<u32>(key.x, key.y + 3u);
+    x = threefry_round(x, 17u); x = threefry_round(x, 29u); x = threefry_round(x, 16u); x = threefry_round(x, 24u);
+    x += vec2<u32>(key.y, last + 4u);
+    x = threefry_round(x, 13u); x = threefry_round(x, 15u); x = threefry_round(x, 26u); x = threefry_round(x, 6u);
+    return x + vec2<u32>(last, key.x + 5u);
+}
+
+// 64 random bits of one chain: slot counts the blocks that one step may use.
+fn random_bits(chain: u32, step: u32, slot: u32) -> vec2<u32> {
+    return threefry(run.key, vec2<u32>(chain, step * SLOTS + slot));
+}
+
+// A uniform in (0, 1): an odd multiple of 2^-24, or, below 2^-18, of 2^-42 (nine more bits from the second word).
+fn random_uniform(bits: vec2<u32>) -> f32 {
+    let fine = (((bits.x << 9u) | (bits.y & 511u)) << 1u) | 1u;
+    let coarse = ((bits.x >> 9u) << 1u) | 1u;
+    return select(f32(coarse) * 0x1p-24, f32(fine) * 0x1p-42, bits.x < 0x4000u);
+}
+
+// log(u) for a normal number u in (0, 1): u = 2^k m with m in [sqrt(1/2), sqrt(2)), log m by atanh's series in s = (m-1)/(m+1).
+fn random_log(u: f32) -> f32 {
+    let shifted = bitcast<u32>(u) - 0x3f3504f3u;
+    let k = bitcast<i32>(shifted) >> 23u;
+    let m = bitcast<f32>((shifted & 0x007fffffu) + 0x3f3504f3u);
+    let f = m - 1.0;
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let r = z * (0.66666663 + z * (0.40000972 + z * (0.28498787 + z * 0.24279079)));
+    let half = 0.5 * f * f;
+    return f32(k) * 0.6931472 + (f - (half - s * (half + r)));
+}
+
+// Two standard normals by Box-Muller: the radius from one word (and the spare bits of the other), the angle from the other.
+fn random_normal_pair(bits: vec2<u32>) -> vec2<f32> {
+    let radius = sqrt(max(0.0, -2.0 * random_log(random_uniform(bits))));
+    // The angle is quarter + t quarter-turns with t in (-1/2, 1/2).
+    let word = bits.y >> 9u;
+    let t = f32(((word & 0x1fffffu) << 1u) | 1u) * 0x1p-22 - 0.5;
+    let z = t * t;
+    let s = t * (1.5707963 + z * (-0.6459641 + z * (0.07969262 + z * (-0.004681754 + z * 0.00016044119))));
+    let c = 1.0 + z * (-1.2337006 + z * (0.25366950 + z * (-0.020863480 + z * 0.00091926021)));
+    let swap = (word & 0x200000u) != 0u;
+    let x = select(c, s, swap);
+    let y = select(s, c, swap);
+    // Quarter 0: (c, s); 1: (-s, c); 2: (-c, -s); 3: (s, -c).
+    let negate_x = ((word >> 21u) ^ (word >> 22u)) << 31u;
+    let negate_y = (word >> 22u) << 31u;
+    return radius * vec2<f32>(bitcast<f32>(bitcast<u32>(x) ^ negate_x), bitcast<f32>(bitcast<u32>(y) ^ negate_y));
+}
+
+// Fills a position with standard normals: coordinate i comes from slot + i/2. Padding is zero.
+fn random_normals(chain: u32, step: u32, slot: u32, z: ptr<function, Point>) {
+    for (var b = 0u; b < blocks(); b++) {
+        (*z)[b] = random_normal_lane(chain, step, slot + b * (LANES / 2u));
+    }
+    (*z)[BLOCKS - 1u] *= TAIL_MASK;
+}

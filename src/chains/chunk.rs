@@ -1,0 +1,332 @@
+//! The device buffers of some of the chains: as many as fit a storage binding.
+
+use std::time::Duration;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    Gpu, Result,
+    kernel::{Control, Kernel},
+    pipelines::Pipelines,
+};
+
+/// Buffers that the state goes round in.
+pub(crate) const RING: usize = 3;
+/// Words a chain in `outcome`: canary, accepted | failed flag, acceptance; then failures | kind, and the step of the first.
+const OUTCOME_ROWS: usize = 5;
+/// The first of them are read back after every slice.
+const LANDED_ROWS: usize = 3;
+/// Two timestamps.
+const STAMPS: u64 = 16;
+
+/// The uniform of a dispatch; the same layout as `Run` in shaders/contract.wgsl.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Run {
+    pub(crate) key: [u32; 2],
+    pub(crate) first_chain: u32,
+    pub(crate) chains: u32,
+    pub(crate) first_step: u32,
+    pub(crate) steps: u32,
+    pub(crate) last_control: u32,
+    pub(crate) blocks: u32,
+    pub(crate) settings: [u32; 4],
+    pub(crate) canary_steps: u32,
+    pub(crate) canary_salt: u32,
+    pub(crate) padding: [u32; 2],
+}
+
+/// Device memory of a chain in bytes.
+pub(crate) struct BytesAChain {
+    /// In the largest binding.
+    pub(crate) largest: u64,
+    /// In all.
+    pub(crate) total: u64,
+}
+
+fn carry_rows(dim: usize, kernel: &dyn Kernel) -> usize {
+    1 + dim * (1 + usize::from(kernel.carries_momentum())) + usize::from(kernel.is_unadjusted())
+}
+
+fn moment_rows(dim: usize) -> usize {
+    3 * (dim + 1)
+}
+
+pub(crate) fn bytes_a_chain(dim: usize, kernel: &dyn Kernel) -> BytesAChain {
+    let carry = carry_rows(dim, kernel);
+    let flight = 2 * (OUTCOME_ROWS + moment_rows(dim));
+    BytesAChain {
+        largest: 4 * carry.max(moment_rows(dim)).max(OUTCOME_ROWS) as u64,
+        total: 4 * (RING * (dim + carry) + (RING - 1) * flight) as u64,
+    }
+}
+
+/// What belongs to a slice in flight.
+#[derive(Debug)]
+struct Berth {
+    run: wgpu::Buffer,
+    outcome: wgpu::Buffer,
+    moments: Option<wgpu::Buffer>,
+    staging: Option<wgpu::Buffer>,
+    stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
+}
+
+/// The buffers of `chains` chains from `first` on.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) first: usize,
+    pub(crate) chains: usize,
+    pub(crate) positions: [wgpu::Buffer; RING],
+    carry: [wgpu::Buffer; RING],
+    berths: [Berth; RING - 1],
+    next_berth: usize,
+    /// Stands in where a program does not collect moments.
+    nothing: wgpu::Buffer,
+}
+
+/// A submitted dispatch.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) run: Run,
+    berth: usize,
+    collect: bool,
+    submission: wgpu::SubmissionIndex,
+    bytes: u64,
+    /// A copy of the staging buffer's handle: unmapped when the flight is dropped, landed or not.
+    staging: wgpu::Buffer,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.staging.unmap();
+    }
+}
+
+/// What came back from a dispatch.
+#[derive(Debug)]
+pub(crate) struct Landing {
+    words: Vec<u32>,
+    chains: usize,
+    collect: bool,
+    stamps: Option<[u64; 2]>,
+}
+
+impl Landing {
+    /// Whether every chain took all its steps and came to the end of its canary.
+    pub(crate) fn is_whole(&self, run: &Run) -> bool {
+        // canary_steps of x -> a x + c are one step of x -> scale x + offset.
+        let (mut scale, mut offset) = (1u32, 0u32);
+        for _ in 0..run.canary_steps {
+            scale = scale.wrapping_mul(1_664_525);
+            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        }
+        let end = |chain: u32| (chain ^ run.canary_salt).wrapping_mul(scale).wrapping_add(offset);
+        self.words[..self.chains].iter().zip(0u32..).all(|(&word, i)| word == end(run.first_chain.wrapping_add(i)))
+    }
+
+    /// Accepted steps a chain in the low 16 bits; the highest bit is set where a step failed.
+    pub(crate) fn accepted(&self) -> &[u32] {
+        &self.words[self.chains..2 * self.chains]
+    }
+
+    /// Sums of acceptance probabilities a chain in units of 2⁻¹⁶.
+    pub(crate) fn acceptance(&self) -> &[u32] {
+        &self.words[2 * self.chains..3 * self.chains]
+    }
+
+    /// Shift, mean and m2, each [row][chain].
+    pub(crate) fn moments(&self, rows: usize) -> Option<(&[f32], &[f32], &[f32])> {
+        let all: &[f32] = bytemuck::cast_slice(&self.words[LANDED_ROWS * self.chains..]);
+        let n = rows * self.chains;
+        self.collect.then(|| (&all[..n], &all[n..2 * n], &all[2 * n..3 * n]))
+    }
+
+    pub(crate) fn device_time(&self, gpu: &Gpu) -> Option<Duration> {
+        let [begin, end] = self.stamps?;
+        let nanoseconds = end.saturating_sub(begin) as f64 * f64::from(gpu.queue().get_timestamp_period());
+        Some(Duration::from_nanos(nanoseconds as u64))
+    }
+}
+
+impl Chunk {
+    /// Buffers for chains at `positions`, [dim][chain], with `momenta` of the same shape or none.
+    pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, first: usize, positions: &[f32], momenta: &[f32]) -> Self {
+        let dim = pipelines.dim();
+        let chains = positions.len() / dim;
+        let carry_bytes = (carry_rows(dim, pipelines.kernel()) * chains * 4) as u64;
+        let chunk = Self {
+            first,
+            chains,
+            positions: std::array::from_fn(|_| gpu.buffer("positions", positions.len() as u64 * 4, POSITION_USES)),
+            carry: std::array::from_fn(|_| gpu.buffer("carry", carry_bytes, STATE)),
+            berths: std::array::from_fn(|_| Berth {
+                run: gpu.buffer("run", size_of::<Run>() as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+                outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, STATE),
+                moments: None,
+                staging: None,
+                stamps: gpu.stamps(),
+            }),
+            next_berth: 0,
+            nothing: gpu.buffer("no moments", 16, STATE),
+        };
+        gpu.queue().write_buffer(&chunk.positions[0], 0, bytemuck::cast_slice(positions));
+        if !momenta.is_empty() {
+            gpu.queue().write_buffer(&chunk.carry[0], ((1 + dim) * chains * 4) as u64, bytemuck::cast_slice(momenta));
+        }
+        chunk
+    }
+
+    /// Evaluates the energy (and gradient) at the starting positions.
+    pub(crate) fn start(&self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
+        let run = Run { chains: self.chains as u32, blocks: pipelines.blocks(), ..Run::zeroed() };
+        let berth = &self.berths[0];
+        gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
+        // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
+        let bind = self.bind(
+            gpu,
+            pipelines,
+            berth,
+            &[control],
+            [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]],
+            false,
+        );
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
+        self.dispatch(gpu, &mut encoder, &pipelines.start, &bind, None);
+        let submission = gpu.queue().submit([encoder.finish()]);
+        gpu.wait(&submission, timeout, 0)
+    }
+
+    /// Energies and gradients ([dim][chain], empty for kernels without) after [`start`](Self::start).
+    pub(crate) fn evaluated(&self, gpu: &Gpu, pipelines: &Pipelines, timeout: Duration) -> Result<(Vec<f32>, Vec<f32>)> {
+        let rows = 1 + if pipelines.kernel().uses_grad() { pipelines.dim() } else { 0 };
+        let mut energies: Vec<f32> = gpu.read(&self.carry[0], 0, (rows * self.chains * 4) as u64, timeout)?;
+        let grads = energies.split_off(self.chains);
+        Ok((energies, grads))
+    }
+
+    /// Submits a dispatch of `run.steps` steps that reads the ring's buffer `from` and writes the next.
+    #[allow(clippy::too_many_arguments, reason = "one call, all of it plain data")]
+    pub(crate) fn fly(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        pipeline: &wgpu::ComputePipeline,
+        from: usize,
+        run: Run,
+        controls: &[Control],
+        collect: bool,
+    ) -> Flight {
+        let to = (from + 1) % RING;
+        let index = self.next_berth;
+        self.next_berth = (index + 1) % self.berths.len();
+        let moment_bytes = if collect { (moment_rows(pipelines.dim()) * self.chains * 4) as u64 } else { 0 };
+        let landed_bytes = (LANDED_ROWS * self.chains * 4) as u64;
+        let stamps_at = (landed_bytes + moment_bytes).next_multiple_of(8);
+        let bytes = stamps_at + STAMPS;
+        let berth = &mut self.berths[index];
+        if collect {
+            berth.moments.get_or_insert_with(|| gpu.buffer("moments", moment_bytes, STATE));
+        }
+        if berth.staging.as_ref().is_none_or(|staging| staging.size() < bytes) {
+            berth.staging = Some(gpu.buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST));
+        }
+        gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
+        let berth = &self.berths[index];
+        let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
+        let bind = self.bind(gpu, pipelines, berth, controls, state, collect);
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
+        self.dispatch(gpu, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
+        let Some(staging) = berth.staging.clone() else { unreachable!("made above") };
+        encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
+        if let (true, Some(moments)) = (collect, &berth.moments) {
+            encoder.copy_buffer_to_buffer(moments, 0, &staging, landed_bytes, moment_bytes);
+        }
+        if let Some((set, resolved)) = &berth.stamps {
+            encoder.resolve_query_set(set, 0..2, resolved, 0);
+            encoder.copy_buffer_to_buffer(resolved, 0, &staging, stamps_at, STAMPS);
+        }
+        let submission = gpu.queue().submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        Flight { run, berth: index, collect, submission, bytes, staging }
+    }
+
+    /// Waits for a dispatch and takes what it wrote.
+    pub(crate) fn land(&self, gpu: &Gpu, flight: &Flight, timeout: Duration, good_steps: u64) -> Result<Landing> {
+        gpu.wait(&flight.submission, timeout, good_steps)?;
+        let words = gpu.mapped::<u32>(&flight.staging, flight.bytes)?;
+        let stamps_at = words.len() - STAMPS as usize / 4;
+        let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
+        let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
+        Ok(Landing { chains: self.chains, collect: flight.collect, stamps, words })
+    }
+
+    /// Failures | kind << 24, and the step of the first in the dispatch; one a chain.
+    pub(crate) fn failures(&self, gpu: &Gpu, flight: &Flight, timeout: Duration) -> Result<(Vec<u32>, Vec<u32>)> {
+        let at = (LANDED_ROWS * self.chains * 4) as u64;
+        let mut counts: Vec<u32> = gpu.read(&self.berths[flight.berth].outcome, at, (2 * self.chains * 4) as u64, timeout)?;
+        let steps = counts.split_off(self.chains);
+        Ok((counts, steps))
+    }
+
+    pub(crate) fn read_positions(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {
+        gpu.read(&self.positions[current], 0, self.positions[current].size(), timeout)
+    }
+
+    pub(crate) fn read_energies(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {
+        gpu.read(&self.carry[current], 0, (self.chains * 4) as u64, timeout)
+    }
+
+    /// Binds the state [positions in, positions out, carry in, carry out] and what else a dispatch needs.
+    fn bind(
+        &self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        berth: &Berth,
+        controls: &[Control],
+        state: [&wgpu::Buffer; 4],
+        collect: bool,
+    ) -> wgpu::BindGroup {
+        let controls = gpu.buffer_with("controls", bytemuck::cast_slice(controls));
+        let moments = berth.moments.as_ref().filter(|_| collect).unwrap_or(&self.nothing);
+        let buffers =
+            [&berth.run, &pipelines.params, &controls, state[0], state[1], state[2], state[3], &berth.outcome, moments];
+        let entries: Vec<_> = buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("ergodic"),
+            layout: &pipelines.bindings,
+            entries: &entries,
+        })
+    }
+
+    fn dispatch(
+        &self,
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        pipeline: &wgpu::ComputePipeline,
+        bind: &wgpu::BindGroup,
+        stamps: Option<&wgpu::QuerySet>,
+    ) {
+        let groups = self.chains.div_ceil(64) as u32;
+        // Beyond the limit of one dimension (65,535) the grid is folded; the shader skips what is too much.
+        let rows = groups.div_ceil(gpu.device().limits().max_compute_workgroups_per_dimension);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("ergodic"),
+            timestamp_writes: stamps.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: Some(1),
+            }),
+        });
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, bind, &[]);
+        pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
+    }
+}
+
+const STATE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+const POSITION_USES: wgpu::BufferUsages = STATE.union(wgpu::BufferUsages::VERTEX);

@@ -1,0 +1,79 @@
+//! Many Markov chains that step together, on the GPU or on the CPU reference, behind one trait.
+
+mod chunk;
+mod cpu;
+mod gpu;
+mod moments;
+mod report;
+mod setup;
+mod tally;
+
+pub use cpu::CpuChains;
+pub use gpu::GpuChains;
+pub use report::{Coordinate, FailureRow, Report};
+pub use setup::{Progress, Setup};
+pub use tally::Tally;
+
+use crate::Result;
+
+/// How many draws to collect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collect {
+    pub(crate) draws: u64,
+}
+
+impl Collect {
+    /// The moments of every state over so many steps.
+    pub fn draws(draws: u64) -> Self {
+        Self { draws }
+    }
+}
+
+/// Many chains that step together.
+///
+/// The numbers that a chain draws depend on (seed, chain, step) alone: not on the number of chains, the cutting into dispatches,
+/// or the device.
+pub trait Chains: std::fmt::Debug {
+    /// Runs `steps` transitions of every chain.
+    ///
+    /// # Errors
+    /// Device errors and cancellation; all of them say how many steps are done, and another call goes on from there.
+    fn advance(&mut self, steps: u64) -> Result<()>;
+
+    /// Runs transitions and collects the moments of every state: mean and standard deviation of each coordinate, with the
+    /// Monte Carlo error from the spread of the chains' means. The report is of this call; failures are counted since the start.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance); [`Error::Setting`](crate::Error::Setting) where no draws are asked for.
+    fn collect(&mut self, collect: Collect) -> Result<Report>;
+
+    /// What has been run since the start, without moments.
+    fn report(&self) -> Report;
+
+    /// Number of chains.
+    fn count(&self) -> usize;
+
+    /// Number of coordinates.
+    fn dim(&self) -> usize;
+
+    /// Steps done since the start.
+    fn steps(&self) -> u64;
+
+    /// The positions, [dim][chain].
+    ///
+    /// # Errors
+    /// Device errors.
+    fn positions(&self) -> Result<Vec<f32>>;
+
+    /// The energies, one a chain.
+    ///
+    /// # Errors
+    /// Device errors.
+    fn energies(&self) -> Result<Vec<f32>>;
+
+    /// Acceptances and failures, one a chain.
+    fn tallies(&self) -> Vec<Tally>;
+
+    /// How long to wait for the device before [`Error::Timeout`](crate::Error::Timeout); the CPU reference never waits.
+    fn set_timeout(&mut self, timeout: std::time::Duration);
+}

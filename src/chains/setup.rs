@@ -1,0 +1,226 @@
+//! Everything that defines a run, checked before a device is touched.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use super::{Chains, CpuChains, GpuChains};
+use crate::{
+    Backend, Error, Result, Schedule, Start,
+    energy::Energy,
+    error::positive,
+    kernel::{Control, Kernel},
+    program::check_dim,
+    random::{Draws, Stream, key},
+};
+
+/// How far a call of `advance` or `collect` has come.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Steps done in this call.
+    pub done: u64,
+    /// Steps asked for in this call.
+    pub total: u64,
+    /// Time since the call.
+    pub elapsed: Duration,
+}
+
+type OnProgress = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>;
+
+/// A run to be built: target, kernel, number of chains, seed, start.
+#[derive(Clone)]
+pub struct Setup {
+    pub(crate) backend: Backend,
+    pub(crate) target: Arc<dyn Energy>,
+    pub(crate) kernel: Arc<dyn Kernel>,
+    pub(crate) chains: usize,
+    pub(crate) first_chain: u32,
+    pub(crate) seed: u64,
+    pub(crate) start: Start,
+    pub(crate) temperature: Schedule,
+    pub(crate) timeout: Duration,
+    pub(crate) slice: Duration,
+    pub(crate) memory_budget: Option<u64>,
+    pub(crate) on_progress: Option<OnProgress>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("target", &self.target)
+            .field("kernel", &self.kernel)
+            .field("chains", &self.chains)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    pub(crate) fn new(backend: Backend, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>) -> Self {
+        let temperature = kernel.temperature().cloned().unwrap_or(Schedule::Constant(1.0));
+        Self {
+            backend,
+            target,
+            kernel,
+            chains: 1024,
+            first_chain: 0,
+            seed: 0,
+            start: Start::default(),
+            temperature,
+            timeout: Duration::from_secs(60),
+            slice: Duration::from_millis(75),
+            memory_budget: None,
+            on_progress: None,
+        }
+    }
+
+    /// Number of chains; 1,024 unless said.
+    pub fn count(self, chains: usize) -> Self {
+        Self { chains, ..self }
+    }
+
+    /// Global id of the first chain, for runs that are split over devices; 0 unless said.
+    pub fn first_chain(self, first_chain: u32) -> Self {
+        Self { first_chain, ..self }
+    }
+
+    /// Seed of all random numbers; 0 unless said.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Where the chains start; standard normal unless said.
+    pub fn start(self, start: Start) -> Self {
+        Self { start, ..self }
+    }
+
+    /// T of exp(−E/T), a number or a schedule; 1 unless said.
+    pub fn temperature(self, temperature: impl Into<Schedule>) -> Self {
+        Self { temperature: temperature.into(), ..self }
+    }
+
+    /// How long to wait for the device before [`Error::Timeout`]; 60 s unless said.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How long one submission to the device should take; 75 ms unless said. Longer ones waste less, shorter ones keep a
+    /// desktop responsive.
+    pub fn slice(self, slice: Duration) -> Self {
+        Self { slice, ..self }
+    }
+
+    /// Bytes of device memory that the run may take; no limit but the device's unless said.
+    pub fn memory_budget(self, bytes: u64) -> Self {
+        Self { memory_budget: Some(bytes), ..self }
+    }
+
+    /// Called after every slice; `ControlFlow::Break` cancels the run with [`Error::Cancelled`].
+    pub fn on_progress(self, f: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        Self { on_progress: Some(Arc::new(f)), ..self }
+    }
+
+    /// Builds the chains on the backend.
+    ///
+    /// # Errors
+    /// Settings out of range, dimensions or counts that do not fit, a start that no chain can stand on, a gradient that does not
+    /// fit its energy, WGSL that is wrong, and errors of the device.
+    pub fn build(self) -> Result<Box<dyn Chains>> {
+        Ok(match self.backend.gpu().cloned() {
+            Some(gpu) => Box::new(GpuChains::new(&gpu, self)?),
+            None => Box::new(CpuChains::new(self)?),
+        })
+    }
+
+    /// The start, [dim][chain], once everything that can be checked without a device has been.
+    pub(crate) fn check(&self) -> Result<Vec<f32>> {
+        let dim = self.target.dim();
+        check_dim(dim)?;
+        if self.chains == 0 {
+            return Err(Error::setting("number of chains", 0, "must be at least 1"));
+        }
+        let last = (self.chains as u64).saturating_add(u64::from(self.first_chain));
+        if last > 1 << 32 {
+            return Err(Error::Limit {
+                what: "chains".into(),
+                asked: last,
+                allowed: 1 << 32,
+                limit: "the 32-bit chain id".into(),
+            });
+        }
+        if (self.chains as u64).checked_mul(dim as u64 * 4).is_none_or(|bytes| bytes > isize::MAX as u64) {
+            let limit = "the address space".to_owned();
+            return Err(Error::Limit {
+                what: "chains".into(),
+                asked: self.chains as u64,
+                allowed: isize::MAX as u64 / 4 / dim as u64,
+                limit,
+            });
+        }
+        self.kernel.validate(&*self.target)?;
+        self.temperature.validate("temperature", positive)?;
+        if self.kernel.noise_level().is_some() && !self.target.has_noise_levels() {
+            return Err(Error::Unsupported(format!(
+                "{} needs the energy at each noise level, which {} does not have; anneal by temperature instead (Ula::temperature)",
+                self.kernel.name(),
+                self.target.name()
+            )));
+        }
+        if let Some(i) = self.target.params().iter().position(|p| !p.is_finite()) {
+            return Err(Error::setting(
+                format!("parameter {i} of {}", self.target.name()),
+                self.target.params()[i],
+                "must be finite",
+            ));
+        }
+        self.start.positions(dim, self.first_chain, self.chains, self.seed)
+    }
+
+    /// The schedule values of step..=step + steps, or a single row if they never change from here on. The row after the last is
+    /// read for its noise level: a transition evaluates its new point at the next step's.
+    pub(crate) fn controls(&self, step: u64, steps: u64) -> Vec<Control> {
+        let (least, most) = self.kernel.substeps();
+        let settled = |schedule: &Schedule| schedule.settles().is_some_and(|from| from <= step);
+        let schedules = [Some(self.kernel.step_size()), Some(&self.temperature), self.kernel.noise_level()];
+        let rows = if least == most && schedules.iter().flatten().all(|s| settled(s)) { 1 } else { steps + 1 };
+        (step..step + rows).map(|k| self.control(k, least, most)).collect()
+    }
+
+    fn control(&self, step: u64, least: u32, most: u32) -> Control {
+        let substeps = if least == most {
+            most
+        } else {
+            let draws = Draws::new(key(self.seed, Stream::Substeps, step), 0, 0);
+            least + (draws.uniform(0) * f64::from(most - least + 1)) as u32
+        };
+        Control {
+            step_size: self.kernel.step_size().at(step) as f32,
+            temperature: self.temperature.at(step) as f32,
+            noise_variance: self.kernel.noise_level().map_or(0.0, |s| s.at(step).powi(2)) as f32,
+            substeps: substeps as f32,
+        }
+    }
+
+    /// The starting momenta, [dim][chain]: velocities from N(0, T).
+    pub(crate) fn momenta(&self) -> Vec<f32> {
+        let dim = self.target.dim();
+        let scale = self.temperature.at(0).sqrt();
+        let mut p = vec![0f32; dim * self.chains];
+        let mut z = vec![0.0; dim];
+        for chain in 0..self.chains {
+            let id = self.first_chain.wrapping_add(chain as u32);
+            Draws::new(key(self.seed, Stream::Momentum, 0), id, 0).normals(0, &mut z);
+            for i in 0..dim {
+                p[i * self.chains + chain] = (scale * z[i]) as f32;
+            }
+        }
+        p
+    }
+
+    /// Tells the caller how far a call has come.
+    pub(crate) fn progress(&self, done: u64, total: u64, elapsed: Duration, good_steps: u64) -> Result<()> {
+        match &self.on_progress {
+            Some(f) if f(Progress { done, total, elapsed }).is_break() => Err(Error::Cancelled { good_steps }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Energies E(x), each of which defines the density p(x) ∝ exp(−E(x)/T).
+//!
+//! An energy is an immutable formula with a plain slice of f32 parameters beside it, in the order in which the shader reads
+//! them. It has two forms that must agree: WGSL functions (`shaders/energy/<stem>.wgsl`) and an f64 twin in Rust.
+//!
+//! To add one: `src/energy/<stem>.rs`, `shaders/energy/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
+
+mod double_well;
+mod mixture;
+
+pub use double_well::DoubleWell;
+pub use mixture::Mixture;
+
+use crate::{Result, program::Composer};
+
+/// The parameters of an energy as its f64 twin sees them.
+#[derive(Debug, Clone, Copy)]
+pub struct Params<'a> {
+    values: &'a [f32],
+    noise_variance: f64,
+}
+
+impl<'a> Params<'a> {
+    /// Parameters with no noise level.
+    pub fn new(values: &'a [f32]) -> Self {
+        Self { values, noise_variance: 0.0 }
+    }
+
+    /// The same parameters at a noise level σ².
+    pub fn at_noise(self, noise_variance: f64) -> Self {
+        Self { noise_variance, ..self }
+    }
+
+    /// The parameters from index `at` on: those of a part of a composed energy.
+    pub fn from(self, at: usize) -> Self {
+        Self { values: &self.values[at..], ..self }
+    }
+
+    /// Parameter i.
+    pub fn get(&self, i: usize) -> f64 {
+        f64::from(self.values[i])
+    }
+
+    /// σ² of the noise level at which the energy is evaluated; zero but for annealed Langevin dynamics.
+    pub fn noise_variance(&self) -> f64 {
+        self.noise_variance
+    }
+}
+
+/// How WGSL calls an energy: `<stem>_energy(<shape>, at, x)` and `<stem>_energy_and_grad(<shape>, at, x, grad)`.
+///
+/// The shape are numbers that the compiler must know (how many components, say); everything else is a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    stem: String,
+    shape: String,
+}
+
+impl Call {
+    /// A call of the functions of `stem`, with a shape of any number of constants.
+    pub fn new(stem: impl Into<String>, shape: &[usize]) -> Self {
+        Self { stem: stem.into(), shape: shape.iter().map(|n| format!("{n}u, ")).collect() }
+    }
+
+    /// The expression of the energy of `x` (a pointer) with its parameters from `at` on.
+    pub fn energy(&self, at: &str, x: &str) -> String {
+        format!("{}_energy({}{at}, {x})", self.stem, self.shape)
+    }
+
+    /// The expression of the energy of `x` that also writes its gradient to `grad` (a pointer).
+    pub fn energy_and_grad(&self, at: &str, x: &str, grad: &str) -> String {
+        format!("{}_energy_and_grad({}{at}, {x}, {grad})", self.stem, self.shape)
+    }
+}
+
+/// An energy E(x), up to a constant, with its gradient, in WGSL and in f64.
+pub trait Energy: std::fmt::Debug + Send + Sync {
+    /// The name in reports.
+    fn name(&self) -> String;
+
+    /// Number of coordinates of x.
+    fn dim(&self) -> usize;
+
+    /// The parameters, in the order in which both forms read them.
+    fn params(&self) -> Vec<f32>;
+
+    /// Adds the WGSL parts of this energy to a program and says how to call it.
+    ///
+    /// # Errors
+    /// [`Error::Shader`](crate::Error::Shader) where a part is refused.
+    fn compose(&self, program: &mut Composer) -> Result<Call>;
+
+    /// E(x) in f64. Infinity is allowed and means: outside of the support.
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64;
+
+    /// E(x) in f64; writes ∇E(x) to `grad`, of length dim.
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64;
+
+    /// Whether both forms know the energy of the density convolved with N(0, σ²I), as annealed Langevin dynamics needs.
+    fn has_noise_levels(&self) -> bool {
+        false
+    }
+
+    /// Whether there is an f64 twin; an energy given as WGSL text alone has none and runs on a GPU only.
+    fn has_twin(&self) -> bool {
+        true
+    }
+
+    /// Whether the gradient is compared with differences of the energy before each run. The energies of this crate
+    /// are compared once, in its tests.
+    fn check_gradient(&self) -> bool {
+        true
+    }
+}

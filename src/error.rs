@@ -1,0 +1,179 @@
+//! What can go wrong, as one type. Every message says what was wrong and what to do about it.
+
+use std::path::PathBuf;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong. Variants may be added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter was found that can run compute shaders.
+    #[error(
+        "no GPU adapter was found; tried {tried}. Install a Vulkan, Metal or DX12 driver (on Debian and Ubuntu the package \
+         mesa-vulkan-drivers is a software one), check WGPU_BACKEND and WGPU_ADAPTER_NAME, or use Backend::cpu()"
+    )]
+    NoAdapter {
+        /// The backends that were searched, and the adapters that were refused.
+        tried: String,
+    },
+    /// An adapter was found, but it would not give a device.
+    #[error("the adapter {adapter} gave no device: {reason}")]
+    NoDevice {
+        /// Name of the adapter.
+        adapter: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The device was lost or destroyed during a run.
+    #[error(
+        "the device was lost after step {good_steps}: {reason}. State up to that step can no longer be read; open a new device and \
+         start from positions saved before"
+    )]
+    DeviceLost {
+        /// Steps that had been completed and proved.
+        good_steps: u64,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The device reported an error that is not the loss of the device.
+    #[error("the device reported an error: {0}")]
+    Device(String),
+    /// A WGSL text is wrong, or is refused.
+    #[error("{rendered}")]
+    Shader {
+        /// Name of the file or part in which the mistake is.
+        part: String,
+        /// Line in that part, from 1; 0 where the mistake has no place.
+        line: u32,
+        /// Column in that line, from 1; 0 where the mistake has no place.
+        column: u32,
+        /// What is wrong.
+        message: String,
+        /// The message with the text it is about, as a compiler would print it.
+        rendered: String,
+    },
+    /// A gradient does not fit its energy.
+    #[error(
+        "the gradient of energy `{energy}` does not fit the energy: at x = {position:?} coordinate {coordinate} of the gradient is \
+         {found}, but differences of the energy give {expected}"
+    )]
+    Gradient {
+        /// Name of the energy.
+        energy: String,
+        /// The coordinate, from 0.
+        coordinate: usize,
+        /// What the gradient says.
+        found: f64,
+        /// What differences of the energy say.
+        expected: f64,
+        /// Where.
+        position: Vec<f32>,
+    },
+    /// Something asked for is larger than the device, WGSL or a budget allows.
+    #[error("{what}: {asked} asked for, but {limit} allows {allowed}")]
+    Limit {
+        /// What was asked for, with its unit.
+        what: String,
+        /// How much.
+        asked: u64,
+        /// How much there may be.
+        allowed: u64,
+        /// The name of the limit.
+        limit: String,
+    },
+    /// Lengths that should agree do not.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// What has the wrong shape.
+        what: String,
+        /// The length that was expected.
+        expected: u64,
+        /// The length that was found.
+        found: u64,
+    },
+    /// A setting outside its range.
+    #[error("{name} = {value}: {why}")]
+    Setting {
+        /// Name of the setting.
+        name: String,
+        /// Its value.
+        value: String,
+        /// Why it cannot be, and what can.
+        why: String,
+    },
+    /// A chain cannot start where it was put.
+    #[error("chain {chain} cannot start{}: {why}", coordinate.map(|i| format!(" (coordinate {i})")).unwrap_or_default())]
+    Start {
+        /// Global id of the chain.
+        chain: u64,
+        /// The coordinate, where it is one coordinate's fault.
+        coordinate: Option<usize>,
+        /// What is wrong.
+        why: String,
+    },
+    /// The device did not answer in time. The state is that after `good_steps`; another `advance` goes on from there.
+    #[error(
+        "the device did not finish within {seconds} s; {good_steps} steps are done. Raise the timeout and call advance again to go on"
+    )]
+    Timeout {
+        /// Steps that had been completed and proved.
+        good_steps: u64,
+        /// The timeout.
+        seconds: f64,
+    },
+    /// The driver ended a dispatch of one single step before its end.
+    #[error(
+        "the driver of {adapter} does not finish even one step a dispatch (it cuts long loops short); {good_steps} steps are done. Use a \
+         smaller dimension, fewer leapfrog steps, another driver, or Backend::cpu()"
+    )]
+    CutShort {
+        /// Name of the adapter.
+        adapter: String,
+        /// Steps that had been completed and proved.
+        good_steps: u64,
+    },
+    /// The caller cancelled the run.
+    #[error("the run was cancelled; {good_steps} steps are done. Call advance again to go on")]
+    Cancelled {
+        /// Steps that had been completed and proved.
+        good_steps: u64,
+    },
+    /// What was asked for cannot be done with this energy or kernel.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn setting(name: impl Into<String>, value: impl std::fmt::Display, why: impl Into<String>) -> Self {
+        Self::Setting { name: name.into(), value: value.to_string(), why: why.into() }
+    }
+
+    pub(crate) fn shape(what: impl Into<String>, expected: usize, found: usize) -> Self {
+        Self::Shape { what: what.into(), expected: expected as u64, found: found as u64 }
+    }
+}
+
+/// A finite number above zero, or an error that names the setting.
+pub(crate) fn positive(name: &str, value: f64) -> Result<f64> {
+    let in_f32 = value as f32;
+    if in_f32.is_finite() && in_f32 > 0.0 && in_f32 < 1e15 {
+        Ok(value)
+    } else {
+        Err(Error::setting(name, value, "must be above 0 and below 1e15 in f32"))
+    }
+}
+
+/// A finite number, or an error that names the setting.
+pub(crate) fn finite(name: &str, value: f64) -> Result<f64> {
+    if (value as f32).is_finite() { Ok(value) } else { Err(Error::setting(name, value, "must be a finite f32")) }
+}

@@ -1,0 +1,197 @@
+//! Transition kernels: one Markov transition each, in WGSL (`shaders/kernel/<stem>.wgsl`) and as an f64 twin.
+//!
+//! A kernel's settings travel in uniforms and tables, so changing them compiles nothing.
+//!
+//! To add one: `src/kernel/<stem>.rs`, `shaders/kernel/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
+
+mod hmc;
+mod mala;
+mod rwm;
+mod ula;
+
+pub use hmc::Hmc;
+pub use mala::Mala;
+pub use rwm::Rwm;
+pub use ula::Ula;
+
+use crate::{
+    Result, Schedule,
+    energy::{Energy, Params},
+    random::Draws,
+};
+
+/// What schedules set for one step; the f32 values are those that the device reads.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Control {
+    /// The kernel's step size.
+    pub step_size: f32,
+    /// T of exp(−E/T).
+    pub temperature: f32,
+    /// σ² of the noise level at which the energy is evaluated.
+    pub noise_variance: f32,
+    /// Leapfrog steps of this transition.
+    pub substeps: f32,
+}
+
+/// What can go wrong in a transition. The chain keeps its state; the count is in every report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Failure {
+    /// Energy or gradient of the proposal was NaN; it was rejected.
+    NotFinite = 1,
+    /// The energy was below −10³⁰: the density cannot be normalised. The proposal was rejected.
+    Unbounded = 2,
+    /// The energy error of a trajectory was above 1,000: the step size is too large there. The proposal was rejected.
+    Diverged = 3,
+    /// An unadjusted chain would have left the finite range; it stopped at its last finite state.
+    Escaped = 4,
+}
+
+impl Failure {
+    /// All kinds, in the order of their codes.
+    pub const ALL: [Self; 4] = [Self::NotFinite, Self::Unbounded, Self::Diverged, Self::Escaped];
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u8 == code)
+    }
+}
+
+/// What the next step needs: position, energy, and gradient and momentum where the kernel uses them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Position.
+    pub x: Vec<f64>,
+    /// Energy at x.
+    pub energy: f64,
+    /// Gradient at x.
+    pub grad: Vec<f64>,
+    /// Momentum.
+    pub momentum: Vec<f64>,
+}
+
+impl State {
+    /// A state of zeros.
+    pub fn zeros(dim: usize) -> Self {
+        Self { x: vec![0.0; dim], energy: 0.0, grad: vec![0.0; dim], momentum: vec![0.0; dim] }
+    }
+}
+
+/// What only a diagnosis needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Info {
+    /// Probability of acceptance, in [0, 1].
+    pub acceptance: f64,
+    /// Whether the state moved to the proposal.
+    pub accepted: bool,
+    /// What went wrong, if anything.
+    pub failure: Option<Failure>,
+}
+
+impl Info {
+    pub(crate) fn rejected(failure: Option<Failure>) -> Self {
+        Self { acceptance: 0.0, accepted: false, failure }
+    }
+}
+
+/// Everything a transition reads: the target, the kernel's own parameters, this step's control and random numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// The energy.
+    pub target: &'a dyn Energy,
+    /// Its parameters, at the noise level of this transition's evaluations.
+    pub params: Params<'a>,
+    /// The kernel's parameters.
+    pub kernel_params: &'a [f32],
+    /// This step's schedule values.
+    pub control: Control,
+    /// This step's random numbers.
+    pub draws: Draws,
+}
+
+/// What an unusable energy (not finite, or beyond 10³⁰) means: +∞ is outside of the support, an ordinary rejection.
+pub(crate) fn failure_of(energy: f64) -> Option<Failure> {
+    match energy {
+        e if e.is_nan() => Some(Failure::NotFinite),
+        e if e <= -1e30 => Some(Failure::Unbounded),
+        _ => None,
+    }
+}
+
+/// An energy that a chain may stand on.
+pub(crate) fn is_usable(energy: f64) -> bool {
+    energy.abs() < 1e30
+}
+
+/// The Metropolis decision: whether log u < log ratio for the uniform of `slot`, and with what probability.
+pub(crate) fn metropolis(step: &Step<'_>, slot: u32, log_ratio: f64) -> Info {
+    if !log_ratio.is_finite() {
+        return Info::rejected(Some(Failure::NotFinite));
+    }
+    let accepted = step.draws.uniform(slot).ln() < log_ratio;
+    Info { acceptance: log_ratio.min(0.0).exp(), accepted, failure: None }
+}
+
+/// One Markov transition, in WGSL and in f64, with the settings that both read.
+pub trait Kernel: std::fmt::Debug + Send + Sync {
+    /// The name in reports, and the stem of its shader.
+    fn name(&self) -> &'static str;
+
+    /// The WGSL text, with `fn transition` as `shaders/contract.wgsl` describes it.
+    fn source(&self) -> &'static str;
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) or [`Error::Shape`](crate::Error::Shape), naming the setting.
+    fn validate(&self, target: &dyn Energy) -> Result<()>;
+
+    /// Blocks of random bits a step.
+    fn slots(&self, dim: usize) -> u32;
+
+    /// The step size as a function of the step.
+    fn step_size(&self) -> &Schedule;
+
+    /// Whether the kernel needs gradients; a kernel that needs none never evaluates one.
+    fn uses_grad(&self) -> bool;
+
+    /// Whether the kernel's state has a momentum.
+    fn carries_momentum(&self) -> bool {
+        false
+    }
+
+    /// Whether the kernel accepts every proposal, so that its law is biased by the step size.
+    fn is_unadjusted(&self) -> bool {
+        false
+    }
+
+    /// The temperature as a function of the step, where the kernel has its own.
+    fn temperature(&self) -> Option<&Schedule> {
+        None
+    }
+
+    /// σ of the noise levels as a function of the step, where the kernel has them.
+    fn noise_level(&self) -> Option<&Schedule> {
+        None
+    }
+
+    /// The least and greatest number of leapfrog steps; drawn anew at each step, the same for all chains.
+    fn substeps(&self) -> (u32, u32) {
+        (1, 1)
+    }
+
+    /// Four numbers that the shader reads as `run.settings`.
+    fn settings(&self) -> [u32; 4] {
+        [0; 4]
+    }
+
+    /// Parameters that the shader reads from `KERNEL_AT` on.
+    fn params(&self, dim: usize) -> Vec<f32> {
+        let _ = dim;
+        Vec::new()
+    }
+
+    /// The f64 twin: moves `state` by one transition. `scratch` holds anything.
+    fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info;
+}

@@ -1,0 +1,24 @@
+//! Samples energy-based models.
+
+pub use wgpu;
+
+mod backend;
+pub mod chains;
+mod check;
+mod device;
+pub mod energy;
+mod error;
+pub mod kernel;
+mod pipelines;
+pub mod program;
+pub mod random;
+mod schedule;
+mod start;
+
+pub use backend::Backend;
+pub use chains::{Chains, Collect, Report};
+pub use device::Gpu;
+pub use error::{Error, Result};
+pub use program::Program;
+pub use schedule::Schedule;
+pub use start::Start;

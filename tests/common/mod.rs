@@ -1,0 +1,71 @@
+//! What all tests share: a suite whose GPU tests fail where there is no adapter, or show as ignored with ERGODIC_SKIP_GPU=1.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+
+pub mod cases;
+
+use std::{process::ExitCode, sync::OnceLock};
+
+use ergodic::{Backend, Gpu};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The GPU of this process, opened once.
+pub fn gpu() -> Gpu {
+    static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
+    match GPU.get_or_init(|| Gpu::open().map_err(|e| e.to_string())) {
+        Ok(gpu) => gpu.clone(),
+        Err(e) => panic!("{e}\nSet ERGODIC_SKIP_GPU=1 to run the tests that need none."),
+    }
+}
+
+/// Tests by name, one a case.
+#[derive(Default)]
+pub struct Suite {
+    trials: Vec<Trial>,
+}
+
+impl Suite {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A test that needs no device. It fails by panicking.
+    pub fn test(mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> Self {
+        self.trials.push(Trial::test(name, move || caught(body)));
+        self
+    }
+
+    /// A test on the GPU.
+    pub fn gpu(mut self, name: impl Into<String>, body: impl FnOnce(Gpu) + Send + 'static) -> Self {
+        let skip = std::env::var_os("ERGODIC_SKIP_GPU").is_some_and(|v| v == "1");
+        let trial = Trial::test(format!("gpu::{}", name.into()), move || caught(move || body(gpu())));
+        self.trials.push(trial.with_ignored_flag(skip));
+        self
+    }
+
+    /// The same test on the GPU and on the CPU reference.
+    pub fn both(self, name: impl Into<String>, body: impl Fn(Backend) + Clone + Send + 'static) -> Self {
+        let name = name.into();
+        let on_cpu = body.clone();
+        self.test(format!("cpu::{name}"), move || on_cpu(Backend::cpu())).gpu(name, move |gpu| body(Backend::gpu_of(gpu)))
+    }
+
+    /// A test that takes long; `tests/run --long` runs it.
+    pub fn long(mut self) -> Self {
+        if let Some(trial) = self.trials.pop() {
+            self.trials.push(trial.with_ignored_flag(true));
+        }
+        self
+    }
+
+    pub fn run(self) -> ExitCode {
+        libtest_mimic::run(&Arguments::from_args(), self.trials).exit_code()
+    }
+}
+
+fn caught(body: impl FnOnce()) -> Result<(), Failed> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
+        text.unwrap_or("panicked").into()
+    })
+}

@@ -1,0 +1,41 @@
+//! Every energy composes with every kernel to WGSL that validates and translates to SPIR-V, MSL and HLSL, without a device.
+
+mod common;
+
+use common::{Suite, cases};
+use ergodic::Program;
+use naga::back::{hlsl, msl, spv};
+
+fn main() -> std::process::ExitCode {
+    let mut suite = Suite::new();
+    for (energy_name, energy) in cases::energies() {
+        for (kernel_name, kernel) in cases::kernels() {
+            let energy = energy.clone();
+            suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {
+                for (collect, cache_params) in [(false, false), (true, true)] {
+                    let program = Program::new(&*energy, &*kernel, collect, cache_params).unwrap();
+                    translate(&program);
+                }
+            });
+        }
+    }
+    suite.run()
+}
+
+fn translate(program: &Program) {
+    let (module, info) = program.module();
+    spv::write_vec(module, info, &spv::Options::default(), None).unwrap();
+    let mut out = String::new();
+    msl::Writer::new(&mut out)
+        .write(
+            module,
+            info,
+            &msl::Options { fake_missing_bindings: true, ..Default::default() },
+            &msl::PipelineOptions::default(),
+        )
+        .unwrap();
+    out.clear();
+    let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+    let pipeline = hlsl::PipelineOptions::default();
+    hlsl::Writer::new(&mut out, &options, &pipeline).write(module, info, None).unwrap();
+}
