@@ -91,9 +91,24 @@ fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u
 // An energy that a chain may stand on.
 fn is_usable(v: f32) -> bool { return is_finite(v) && abs(v) < 1e30; }
 
-// What an unusable energy means: +infinity (or above 1e30) is outside of the support, an ordinary rejection.
+// What a proposal's energy means for the chain: +infinity (or above 1e30) is outside of the support, an ordinary rejection.
 fn failure_of(energy: f32) -> u32 {
-    if (is_nan(energy)) { return NOT_FINITE; }
-    if ((bitcast<u32>(energy) & 0x80000000u) != 0u && !is_usable(energy)) { return UNBOUNDED; }
-    return NO_FAILURE;
+    let unbounded = (bitcast<u32>(energy) & 0x80000000u) != 0u && !is_usable(energy);
+    return select(select(NO_FAILURE, UNBOUNDED, unbounded), NOT_FINITE, is_nan(energy));
+}
+
+// The Metropolis decision on a proposal of this energy: accept where log u < log_ratio, with the uniform of `slot`.
+// Rejection is the default: of an unusable energy, and of a log ratio that is not finite. Selections instead of branches, since
+// the chains of a group go on together anyway.
+fn metropolis(chain: u32, step: u32, slot: u32, proposed: f32, log_ratio: f32) -> Info {
+    let usable = is_usable(proposed);
+    let decided = usable && is_finite(log_ratio);
+    let accepted = decided && random_log(random_uniform(random_bits(chain, step, slot))) < log_ratio;
+    let failure = select(failure_of(proposed), NOT_FINITE, usable && !decided);
+    return Info(select(0.0, exp(min(0.0, log_ratio)), decided), accepted, failure);
+}
+
+// to = proposal where the proposal was accepted.
+fn move_if(accepted: bool, proposal: ptr<function, Point>, to_point: ptr<function, Point>) {
+    for (var b = 0u; b < blocks(); b++) { (*to_point)[b] = select((*to_point)[b], (*proposal)[b], accepted); }
 }

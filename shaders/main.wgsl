@@ -159,13 +159,11 @@ fn advance(
         }
         accepted += select(0u, 1u, info.accepted);
         acceptance += u32(info.acceptance * 65536.0 + 0.5);
-        if (info.failure != NO_FAILURE) {
-            if (failures == 0u) {
-                first_failure = k;
-                first_kind = info.failure;
-            }
-            failures++;
-        }
+        let failed = info.failure != NO_FAILURE;
+        let first = failed && failures == 0u;
+        first_failure = select(first_failure, k, first);
+        first_kind = select(first_kind, info.failure, first);
+        failures += select(0u, 1u, failed);
         if (COLLECT) { moments_add(&x, e, k + 1u); }
     }
 

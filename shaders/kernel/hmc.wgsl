@@ -32,21 +32,15 @@ fn transition(
         let kick = select(2.0 * half_kick, half_kick, i == substeps);
         for (var b = 0u; b < blocks(); b++) { p[b] -= kick * hmc_scale(b) * g[b]; }
     }
-    if (!is_usable(proposed)) {
-        let failure = failure_of(proposed);
-        return Info(0.0, false, select(failure, DIVERGED, failure == NO_FAILURE));
-    }
     for (var b = 0u; b < blocks(); b++) { kinetic -= dot(p[b], p[b]); }
     let log_ratio = (*e - proposed) / control.temperature + 0.5 * kinetic;
-    if (!is_finite(log_ratio)) { return Info(0.0, false, NOT_FINITE); }
-    if (log_ratio < -DIVERGENCE) { return Info(0.0, false, DIVERGED); }
-    let accepted = random_log(random_uniform(random_bits(chain, step, 0u))) < log_ratio;
-    if (accepted) {
-        copy(&q, x);
-        copy(&g, grad);
-        *e = proposed;
-    }
-    return Info(exp(min(0.0, log_ratio)), accepted, NO_FAILURE);
+    var info = metropolis(chain, step, 0u, proposed, log_ratio);
+    let diverged = info.failure == NO_FAILURE && (!is_usable(proposed) || log_ratio < -DIVERGENCE);
+    info.failure = select(info.failure, DIVERGED, diverged);
+    move_if(info.accepted, &q, x);
+    move_if(info.accepted, &g, grad);
+    *e = select(*e, proposed, info.accepted);
+    return info;
 }
 
 // M^-1/2; one where no mass was set (settings.x = 0).

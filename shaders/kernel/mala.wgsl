@@ -16,27 +16,23 @@ fn transition(
     var proposal: Point;
     var proposal_grad: Point;
     random_normals(chain, step, 1u, &proposal);
-    // log q(x' | x) = -|z|^2 / 2; the reverse needs z' = (x - x' + drift grad') / noise = (drift (grad + grad') / noise) - z.
-    var forward = 0.0;
+    var log_ratio = 0.0;
+    // log q(x' | x) = -|z|^2 / 2.
     for (var b = 0u; b < blocks(); b++) {
         let z = proposal[b];
-        forward += dot(z, z);
+        log_ratio += dot(z, z);
         proposal[b] = (*x)[b] - drift * (*grad)[b] + noise * z;
     }
     let proposed = energy_and_grad(&proposal, &proposal_grad);
-    if (!is_usable(proposed)) { return Info(0.0, false, failure_of(proposed)); }
-    var backward = 0.0;
+    // log q(x | x') = -|z'|^2 / 2 with z' = (x - x' + drift grad E(x')) / noise.
     for (var b = 0u; b < blocks(); b++) {
-        let z = ((*x)[b] - proposal[b] + drift * proposal_grad[b]) / noise;
-        backward += dot(z, z);
+        let z = ((*x)[b] - proposal[b] + drift * proposal_grad[b]) * (1.0 / noise);
+        log_ratio -= dot(z, z);
     }
-    let log_ratio = (*e - proposed) / control.temperature + 0.5 * (forward - backward);
-    if (!is_finite(log_ratio)) { return Info(0.0, false, NOT_FINITE); }
-    let accepted = random_log(random_uniform(random_bits(chain, step, 0u))) < log_ratio;
-    if (accepted) {
-        copy(&proposal, x);
-        copy(&proposal_grad, grad);
-        *e = proposed;
-    }
-    return Info(exp(min(0.0, log_ratio)), accepted, NO_FAILURE);
+    log_ratio = (*e - proposed) / control.temperature + 0.5 * log_ratio;
+    let info = metropolis(chain, step, 0u, proposed, log_ratio);
+    move_if(info.accepted, &proposal, x);
+    move_if(info.accepted, &proposal_grad, grad);
+    *e = select(*e, proposed, info.accepted);
+    return info;
 }

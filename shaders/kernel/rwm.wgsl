@@ -16,12 +16,8 @@ fn transition(
         proposal[b] = (*x)[b] + control.step_size * proposal[b];
     }
     let proposed = energy(&proposal);
-    if (!is_usable(proposed)) { return Info(0.0, false, failure_of(proposed)); }
-    let log_ratio = (*e - proposed) / control.temperature;
-    let accepted = random_log(random_uniform(random_bits(chain, step, 0u))) < log_ratio;
-    if (accepted) {
-        copy(&proposal, x);
-        *e = proposed;
-    }
-    return Info(exp(min(0.0, log_ratio)), accepted, NO_FAILURE);
+    let info = metropolis(chain, step, 0u, proposed, (*e - proposed) / control.temperature);
+    move_if(info.accepted, &proposal, x);
+    *e = select(*e, proposed, info.accepted);
+    return info;
 }

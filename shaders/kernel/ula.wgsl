@@ -20,9 +20,9 @@ fn transition(
     let proposed = energy_and_grad(&proposal, &proposal_grad);
     var size = 0.0;
     for (var b = 0u; b < blocks(); b++) { size += dot(proposal_grad[b], proposal_grad[b]); }
-    if (!is_usable(proposed) || !is_finite(size)) { return Info(0.0, false, ESCAPED); }
-    copy(&proposal, x);
-    copy(&proposal_grad, grad);
-    *e = proposed;
-    return Info(1.0, true, NO_FAILURE);
+    let accepted = is_usable(proposed) && is_finite(size);
+    move_if(accepted, &proposal, x);
+    move_if(accepted, &proposal_grad, grad);
+    *e = select(*e, proposed, accepted);
+    return Info(1.0, accepted, select(ESCAPED, NO_FAILURE, accepted));
 }
