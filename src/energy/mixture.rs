@@ -72,14 +72,20 @@ impl Energy for Mixture {
         let stem = format!("mixture_of_{}", self.components);
         let own = |j: usize| format!("at + {}u", j * (2 + self.dim));
         let each = |line: &dyn Fn(usize) -> String| (0..self.components).map(line).collect::<String>();
+        // log-sum-exp: the terms, the largest of them, the sum of their exponentials relative to it.
+        let sum = each(&|j| format!("    let t{j} = mixture_term({}, x);\n", own(j)))
+            + "    var top = t0;\n"
+            + &(1..self.components).map(|j| format!("    top = max(top, t{j});\n")).collect::<String>()
+            + &each(&|j| format!("    let w{j} = exp(t{j} - top);\n"))
+            + "    var sum = w0;\n"
+            + &(1..self.components).map(|j| format!("    sum += w{j};\n")).collect::<String>();
+        let grad = each(&|j| format!("    mixture_pull({}, w{j}, x, grad);\n", own(j)));
         program.add(
             &stem,
             &format!(
-                "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n    var s = mixture_Sum(-1e30, 0.0);\n{}    return \
-                 mixture_end(s);\n}}\n\nfn {stem}_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> \
-                 f32 {{\n    var s = mixture_Sum(-1e30, 0.0);\n    clear(grad);\n{}    return mixture_end_grad(s, grad);\n}}\n",
-                each(&|j| format!("    s = mixture_add({}, s, x);\n", own(j))),
-                each(&|j| format!("    s = mixture_add_grad({}, s, x, grad);\n", own(j))),
+                "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{sum}    return -(top + log(sum));\n}}\n\n\
+                 fn {stem}_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{\n{sum}    \
+                 clear(grad);\n{grad}    mixture_divide(sum, grad);\n    return -(top + log(sum));\n}}\n",
             ),
         )?;
         Ok(Call::new(stem, &[]))
