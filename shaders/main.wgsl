@@ -59,7 +59,7 @@ fn start(
     var grad: Point;
     read_position(chain, &x);
     fill_params();
-    noise_variance = controls[0].noise_variance;
+    noise_variance = run.control.noise_variance;
     var e: f32;
     if (USES_GRAD) {
         e = energy_and_grad(&x, &grad);
@@ -150,15 +150,17 @@ fn advance(
 
     var k = 0u;
     for (; k < run.steps; k++) {
-        let control = controls[min(k, run.last_control)];
-        noise_variance = controls[min(k + 1u, run.last_control)].noise_variance;
+        var control = run.control;
+        if (SCHEDULED) { control = controls[min(k, run.last_control)]; }
+        // A transition evaluates its new point at the noise level of the next step, which starts from it.
+        if (NOISY) { noise_variance = controls[min(k + 1u, run.last_control)].noise_variance; }
         var info = Info(0.0, false, NO_FAILURE);
         if (!(UNADJUSTED && stopped)) {
             info = transition(chain, run.first_step + k, control, &x, &grad, &momentum, &e);
             if (UNADJUSTED) { stopped = info.failure != NO_FAILURE; }
         }
         accepted += select(0u, 1u, info.accepted);
-        acceptance += u32(info.acceptance * 65536.0 + 0.5);
+        acceptance += u32(i32(info.acceptance * 65536.0 + 0.5));
         let failed = info.failure != NO_FAILURE;
         let first = failed && failures == 0u;
         first_failure = select(first_failure, k, first);

@@ -30,10 +30,13 @@ fn random_bits(chain: u32, step: u32, slot: u32) -> vec2<u32> {
 
 // A uniform in (0, 1): an odd multiple of 2^-24, or, below 2^-18, of 2^-42 (nine more bits from the second word).
 fn random_uniform(bits: vec2<u32>) -> f32 {
-    let fine = (((bits.x << 9u) | (bits.y & 511u)) << 1u) | 1u;
-    let coarse = ((bits.x >> 9u) << 1u) | 1u;
-    return select(f32(coarse) * 0x1p-24, f32(fine) * 0x1p-42, bits.x < 0x4000u);
+    let small = bits.x < 0x4000u;
+    let word = select(bits.x >> 9u, (bits.x << 9u) | (bits.y & 511u), small);
+    return random_odd(word) * select(0x1p-24, 0x1p-42, small);
 }
+
+// 2 word + 1 as f32, exact for 23-bit words. Through i32: many processors convert only signed integers in one instruction.
+fn random_odd(word: u32) -> f32 { return f32(i32((word << 1u) | 1u)); }
 
 // log(u) for a normal number u in (0, 1): u = 2^k m with m in [sqrt(1/2), sqrt(2)), log m by atanh's series in s = (m-1)/(m+1).
 fn random_log(u: f32) -> f32 {
@@ -53,7 +56,7 @@ fn random_normal_pair(bits: vec2<u32>) -> vec2<f32> {
     let radius = sqrt(max(0.0, -2.0 * random_log(random_uniform(bits))));
     // The angle is quarter + t quarter-turns with t in (-1/2, 1/2).
     let word = bits.y >> 9u;
-    let t = f32(((word & 0x1fffffu) << 1u) | 1u) * 0x1p-22 - 0.5;
+    let t = random_odd(word & 0x1fffffu) * 0x1p-22 - 0.5;
     let z = t * t;
     let s = t * (1.5707963 + z * (-0.6459641 + z * (0.07969262 + z * (-0.004681754 + z * 0.00016044119))));
     let c = 1.0 + z * (-1.2337006 + z * (0.25366950 + z * (-0.020863480 + z * 0.00091926021)));
@@ -68,8 +71,11 @@ fn random_normal_pair(bits: vec2<u32>) -> vec2<f32> {
 
 // Fills a position with standard normals: coordinate i comes from slot + i/2. Padding is zero.
 fn random_normals(chain: u32, step: u32, slot: u32, z: ptr<function, Point>) {
-    for (var b = 0u; b < blocks(); b++) {
+    let whole = blocks() - select(1u, 0u, DIM % LANES == 0u);
+    for (var b = 0u; b < whole; b++) {
         (*z)[b] = random_normal_lane(chain, step, slot + b * (LANES / 2u));
     }
-    (*z)[BLOCKS - 1u] *= TAIL_MASK;
+    if (DIM % LANES != 0u) {
+        (*z)[BLOCKS - 1u] = random_normal_tail(chain, step, slot + (BLOCKS - 1u) * (LANES / 2u));
+    }
 }

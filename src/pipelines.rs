@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Gpu, Program, Result, energy::Energy, kernel::Kernel};
+use crate::{Error, Gpu, Program, Result, energy::Energy, kernel::Kernel, program::Options};
 
 /// Compiled entry points and the parameters they read.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
     target: Arc<dyn Energy>,
     kernel: Arc<dyn Kernel>,
+    options: Options,
     pub(crate) start: wgpu::ComputePipeline,
     advance: Option<wgpu::ComputePipeline>,
     collect: Option<wgpu::ComputePipeline>,
@@ -20,8 +21,9 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
-    pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>) -> Result<Self> {
-        let program = Program::new(&*target, &*kernel, false, gpu.is_software())?;
+    pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>, scheduled: bool) -> Result<Self> {
+        let options = Options { collect: false, scheduled, cache_params: gpu.is_software() };
+        let program = Program::new(&*target, &*kernel, options)?;
         let device = gpu.device();
         let entries: Vec<_> = (0..9)
             .map(|binding| wgpu::BindGroupLayoutEntry {
@@ -54,7 +56,7 @@ impl Pipelines {
         // Whole lanes are read past the last coordinate, and a binding may not be empty.
         values.extend([0.0; 4]);
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
-        let mut pipelines = Self { target, kernel, start, advance: None, collect: None, bindings, layout, module, params };
+        let mut pipelines = Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params };
         pipelines.advance(gpu, false)?;
         Ok(pipelines)
     }
@@ -66,7 +68,7 @@ impl Pipelines {
             Some(pipeline) => Ok(pipeline),
             None => {
                 let module = if collect {
-                    module(gpu, &Program::new(&*self.target, &*self.kernel, true, gpu.is_software())?)
+                    module(gpu, &Program::new(&*self.target, &*self.kernel, Options { collect, ..self.options })?)
                 } else {
                     self.module.clone()
                 };

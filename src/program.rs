@@ -61,6 +61,17 @@ fn shader_error(part: &str, message: String) -> Error {
     Error::Shader { part: part.into(), line: 0, column: 0, rendered: format!("error in `{part}`: {message}"), message }
 }
 
+/// What a program is compiled for, besides its energy and kernel. The results do not depend on it but for `collect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Collect the moments of every step.
+    pub collect: bool,
+    /// Read the step size and its like from a table, a row a step; else they never change.
+    pub scheduled: bool,
+    /// Copy few parameters into variables (for software adapters).
+    pub cache_params: bool,
+}
+
 /// A checked WGSL program for one energy, one kernel, and with or without moments.
 #[derive(Debug)]
 pub struct Program {
@@ -70,11 +81,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// Joins the parts of `target` and `kernel`; `collect` adds the moments of every step.
+    /// Joins the parts of `target` and `kernel`.
     ///
     /// # Errors
     /// [`Error::Limit`] where the dimension does not fit WGSL's limits; [`Error::Shader`] where a part is wrong.
-    pub fn new(target: &dyn Energy, kernel: &dyn Kernel, collect: bool, cache_params: bool) -> Result<Self> {
+    pub fn new(target: &dyn Energy, kernel: &dyn Kernel, options: Options) -> Result<Self> {
         let dim = target.dim();
         check_dim(dim)?;
         let mut composer = Composer::default();
@@ -90,7 +101,7 @@ impl Program {
             header,
             "const DIM = {dim}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\nconst KERNEL_AT = {kernel_at}u;\n\
              const SLOTS = {slots}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
-             const STOPPED_ROW = {stopped}u;\nconst COLLECT = {collect};\nconst NOISY = {noisy};\n\
+             const STOPPED_ROW = {stopped}u;\nconst COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn blocks() -> u32 {{ return {blocks_expression}; }}\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
@@ -100,13 +111,15 @@ impl Program {
             momentum = kernel.carries_momentum(),
             unadjusted = kernel.is_unadjusted(),
             stopped = 1 + points * dim,
+            scheduled = options.scheduled,
+            collect = options.collect,
             noisy = kernel.noise_level().is_some(),
             blocks_expression = if unrolled { "BLOCKS" } else { "run.blocks" },
             energy = call.energy("0u", "x"),
             energy_and_grad = call.energy_and_grad("0u", "x", "grad"),
         );
 
-        header.push_str(&params_text(kernel_at + kernel.params(dim).len(), cache_params));
+        header.push_str(&params_text(kernel_at + kernel.params(dim).len(), options.cache_params));
         let lane = if lanes == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
         let own = |name: &str, source: &str| Part { name: name.into(), source: source.into() };
         let mut parts = vec![

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Suite, cases};
-use ergodic::Program;
+use ergodic::{Program, program::Options};
 use naga::back::{hlsl, msl, spv};
 
 fn main() -> std::process::ExitCode {
@@ -12,8 +12,9 @@ fn main() -> std::process::ExitCode {
         for (kernel_name, kernel) in cases::kernels() {
             let energy = energy.clone();
             suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {
-                for (collect, cache_params) in [(false, false), (true, true)] {
-                    let program = Program::new(&*energy, &*kernel, collect, cache_params).unwrap();
+                for on in [false, true] {
+                    let options = Options { collect: on, scheduled: on, cache_params: on };
+                    let program = Program::new(&*energy, &*kernel, options).unwrap();
                     translate(&program);
                 }
             });

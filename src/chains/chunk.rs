@@ -31,6 +31,7 @@ pub(crate) struct Run {
     pub(crate) last_control: u32,
     pub(crate) blocks: u32,
     pub(crate) settings: [u32; 4],
+    pub(crate) control: Control,
     pub(crate) canary_steps: u32,
     pub(crate) canary_salt: u32,
     pub(crate) padding: [u32; 2],
@@ -178,7 +179,7 @@ impl Chunk {
 
     /// Evaluates the energy (and gradient) at the starting positions.
     pub(crate) fn start(&self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
-        let run = Run { chains: self.chains as u32, blocks: pipelines.blocks(), ..Run::zeroed() };
+        let run = Run { chains: self.chains as u32, blocks: pipelines.blocks(), control, ..Run::zeroed() };
         let berth = &self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         // The positions are read from the first buffer of the ring; energy and gradient belong beside them.

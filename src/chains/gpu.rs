@@ -67,7 +67,7 @@ impl GpuChains {
         let start = setup.check()?;
         let dim = setup.target.dim();
         let chunk_sizes = chunk_sizes(gpu, &setup)?;
-        let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone())?;
+        let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let mut chains = Self {
             gpu: gpu.clone(),
             ledger: Ledger::new(setup.chains),
@@ -209,6 +209,7 @@ impl GpuChains {
                 last_control: controls.len() as u32 - 1,
                 blocks: self.pipelines.blocks(),
                 settings: self.setup.kernel.settings(),
+                control: controls[0],
                 canary_steps: CANARY_STEPS,
                 canary_salt: self.salt,
                 padding: [0; 2],

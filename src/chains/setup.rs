@@ -175,6 +175,11 @@ impl Setup {
         self.start.positions(dim, self.first_chain, self.chains, self.seed)
     }
 
+    /// Whether step size, temperature, noise level or leapfrog steps change with the step.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.controls(0, 1).len() > 1
+    }
+
     /// The schedule values of step..=step + steps, or a single row if they never change from here on. The row after the last is
     /// read for its noise level: a transition evaluates its new point at the next step's.
     pub(crate) fn controls(&self, step: u64, steps: u64) -> Vec<Control> {

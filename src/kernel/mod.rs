@@ -124,13 +124,13 @@ pub(crate) fn is_usable(energy: f64) -> bool {
     energy.abs() < 1e30
 }
 
-/// The Metropolis decision: whether log u < log ratio for the uniform of `slot`, and with what probability.
+/// The Metropolis decision: whether u < exp(log ratio) for the uniform of `slot`, and with what probability.
 pub(crate) fn metropolis(step: &Step<'_>, slot: u32, log_ratio: f64) -> Info {
     if !log_ratio.is_finite() {
         return Info::rejected(Some(Failure::NotFinite));
     }
-    let accepted = step.draws.uniform(slot).ln() < log_ratio;
-    Info { acceptance: log_ratio.min(0.0).exp(), accepted, failure: None }
+    let acceptance = log_ratio.min(0.0).exp();
+    Info { acceptance, accepted: step.draws.uniform(slot) < acceptance, failure: None }
 }
 
 /// One Markov transition, in WGSL and in f64, with the settings that both read.
