@@ -100,13 +100,14 @@ impl Program {
         let _ = write!(
             header,
             "const DIM = {dim}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\nconst KERNEL_AT = {kernel_at}u;\n\
-             const SLOTS = {slots}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
+             const SLOTS = {slots}u;\nconst VARIANT = {variant}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
              const STOPPED_ROW = {stopped}u;\nconst COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn blocks() -> u32 {{ return {blocks_expression}; }}\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
             tail = tail.join(", "),
             slots = kernel.slots(dim),
+            variant = kernel.variant(),
             grad = kernel.uses_grad(),
             momentum = kernel.carries_momentum(),
             unadjusted = kernel.is_unadjusted(),

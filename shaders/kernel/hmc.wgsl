@@ -1,6 +1,6 @@
 // Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011): momentum from N(0, M), leapfrog steps of size step_size under
 // H = E / T + p^T M^-1 p / 2, accept with probability min(1, exp(H - H')).
-// Kernel parameters: the DIM inverse masses. Slots: 0 the acceptance, 1.. the normals.
+// Kernel parameters: the DIM square roots of the inverse masses (variant 1). Slots: 0 the acceptance, 1.. the normals.
 
 fn transition(
     chain: u32,
@@ -13,26 +13,28 @@ fn transition(
 ) -> Info {
     var q: Point;
     var g: Point;
-    var p: Point;
+    var v: Point;
     // With v = M^-1/2 p the kinetic energy is |v|^2 / 2, and M enters only as a scale of the coordinates.
-    random_normals(chain, step, 1u, &p);
-    let half_kick = 0.5 * control.step_size / control.temperature;
+    random_normals(chain, step, 1u, &v);
+    let kick = control.step_size / control.temperature;
     var kinetic = 0.0;
     for (var b = 0u; b < blocks(); b++) {
-        let v = p[b];
-        kinetic += dot(v, v);
-        p[b] = v - half_kick * hmc_scale(b) * (*grad)[b];
+        kinetic += dot(v[b], v[b]);
+        v[b] -= 0.5 * kick * hmc_scale(b) * (*grad)[b];
         q[b] = (*x)[b];
     }
     var proposed = *e;
     let substeps = u32(control.substeps);
-    for (var i = 1u; i <= substeps; i++) {
-        for (var b = 0u; b < blocks(); b++) { q[b] += control.step_size * hmc_scale(b) * p[b]; }
+    for (var i = 0u; i < substeps; i++) {
+        for (var b = 0u; b < blocks(); b++) { q[b] += control.step_size * hmc_scale(b) * v[b]; }
         proposed = energy_and_grad(&q, &g);
-        let kick = select(2.0 * half_kick, half_kick, i == substeps);
-        for (var b = 0u; b < blocks(); b++) { p[b] -= kick * hmc_scale(b) * g[b]; }
+        for (var b = 0u; b < blocks(); b++) { v[b] -= kick * hmc_scale(b) * g[b]; }
     }
-    for (var b = 0u; b < blocks(); b++) { kinetic -= dot(p[b], p[b]); }
+    // The last kick was a whole one; take half of it back.
+    for (var b = 0u; b < blocks(); b++) {
+        let end = v[b] + 0.5 * kick * hmc_scale(b) * g[b];
+        kinetic -= dot(end, end);
+    }
     let log_ratio = (*e - proposed) / control.temperature + 0.5 * kinetic;
     var info = metropolis(chain, step, 0u, proposed, log_ratio);
     let diverged = info.failure == NO_FAILURE && (!is_usable(proposed) || log_ratio < -DIVERGENCE);
@@ -43,8 +45,8 @@ fn transition(
     return info;
 }
 
-// M^-1/2; one where no mass was set (settings.x = 0).
+// M^-1/2; one where no mass was set (variant 0).
 fn hmc_scale(block: u32) -> Lane {
-    if (run.settings.x == 0u) { return Lane(1.0); }
+    if (VARIANT == 0u) { return Lane(1.0); }
     return param_lane(KERNEL_AT, block);
 }

@@ -30,7 +30,6 @@ pub(crate) struct Run {
     pub(crate) steps: u32,
     pub(crate) last_control: u32,
     pub(crate) blocks: u32,
-    pub(crate) settings: [u32; 4],
     pub(crate) control: Control,
     pub(crate) canary_steps: u32,
     pub(crate) canary_salt: u32,

@@ -208,7 +208,6 @@ impl GpuChains {
                 steps: steps as u32,
                 last_control: controls.len() as u32 - 1,
                 blocks: self.pipelines.blocks(),
-                settings: self.setup.kernel.settings(),
                 control: controls[0],
                 canary_steps: CANARY_STEPS,
                 canary_salt: self.salt,

@@ -74,8 +74,8 @@ impl Kernel for Hmc {
         self.substeps
     }
 
-    fn settings(&self) -> [u32; 4] {
-        [u32::from(self.inverse_mass.is_some()), 0, 0, 0]
+    fn variant(&self) -> u32 {
+        u32::from(self.inverse_mass.is_some())
     }
 
     fn params(&self, dim: usize) -> Vec<f32> {
@@ -88,29 +88,32 @@ impl Kernel for Hmc {
         let step_size = f64::from(step.control.step_size);
         let temperature = f64::from(step.control.temperature);
         let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
-        let half_kick = 0.5 * step_size / temperature;
-        let State { x: q, energy: proposed, grad: g, momentum: p } = scratch;
-        step.draws.normals(1, p);
-        let mut kinetic: f64 = p.iter().map(|v| v * v).sum();
+        let kick = step_size / temperature;
+        let State { x: q, energy: proposed, grad: g, momentum: v } = scratch;
+        // With v = M^-1/2 p the kinetic energy is |v|²/2, and M enters only as a scale of the coordinates.
+        step.draws.normals(1, v);
+        let mut kinetic: f64 = v.iter().map(|v| v * v).sum();
         for i in 0..q.len() {
-            p[i] -= half_kick * scale(i) * state.grad[i];
+            v[i] -= 0.5 * kick * scale(i) * state.grad[i];
             q[i] = state.x[i];
         }
-        let substeps = step.control.substeps as u32;
-        for k in 1..=substeps {
+        for _ in 0..step.control.substeps as u32 {
             for i in 0..q.len() {
-                q[i] += step_size * scale(i) * p[i];
+                q[i] += step_size * scale(i) * v[i];
             }
             *proposed = step.target.energy_and_grad(step.params, q, g);
-            let kick = if k == substeps { half_kick } else { 2.0 * half_kick };
             for i in 0..q.len() {
-                p[i] -= kick * scale(i) * g[i];
+                v[i] -= kick * scale(i) * g[i];
             }
+        }
+        // The last kick was a whole one; take half of it back.
+        for i in 0..q.len() {
+            v[i] += 0.5 * kick * scale(i) * g[i];
         }
         if !is_usable(*proposed) {
             return Info::rejected(failure_of(*proposed).or(Some(Failure::Diverged)));
         }
-        kinetic -= p.iter().map(|v| v * v).sum::<f64>();
+        kinetic -= v.iter().map(|v| v * v).sum::<f64>();
         let log_ratio = (state.energy - *proposed) / temperature + 0.5 * kinetic;
         if log_ratio < -1000.0 {
             return Info::rejected(Some(Failure::Diverged));

@@ -181,9 +181,9 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         (1, 1)
     }
 
-    /// Four numbers that the shader reads as `run.settings`.
-    fn settings(&self) -> [u32; 4] {
-        [0; 4]
+    /// A number that the shader knows as `VARIANT`, where it has text that is needed only sometimes.
+    fn variant(&self) -> u32 {
+        0
     }
 
     /// Parameters that the shader reads from `KERNEL_AT` on.
