@@ -15,7 +15,7 @@ mod underdamped;
 
 pub use annealed::Annealed;
 pub use drift::Drift;
-pub use hmc::Hmc;
+pub use hmc::{Hmc, leapfrog};
 pub use independence::Independence;
 pub use mala::Mala;
 pub use rwm::Rwm;
