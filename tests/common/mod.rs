@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod cases;
+pub mod compute;
+pub mod stats;
 
 use std::{process::ExitCode, sync::OnceLock};
 
