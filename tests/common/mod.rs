@@ -4,6 +4,8 @@
 
 pub mod cases;
 pub mod compute;
+pub mod exact;
+pub mod planted;
 pub mod stats;
 
 use std::{process::ExitCode, sync::OnceLock};

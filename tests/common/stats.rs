@@ -5,8 +5,8 @@ use statrs::{
     function::erf::erfc,
 };
 
-/// The level of one comparison: with fewer than a thousand of them a run, at most 1e-6 a run.
-pub const LEVEL: f64 = 1e-9;
+/// The level of one comparison: with fewer than ten thousand of them a run, at most 1e-6 a run.
+pub const LEVEL: f64 = 1e-10;
 
 /// Two-sided p-value of a standard normal score.
 pub fn p_of_z(z: f64) -> f64 {
