@@ -86,6 +86,14 @@ impl Exact {
         x
     }
 
+    /// The mean of a coordinate.
+    pub fn mean(&self, coordinate: usize) -> f64 {
+        match &self.law {
+            Law::Mixture(weights, means, _) => weights.iter().zip(means).map(|(w, mean)| w * mean[coordinate]).sum(),
+            Law::Table(table) => table.windows(2).map(|w| (w[1].1 - w[0].1) * 0.5 * (w[0].0 + w[1].0)).sum(),
+        }
+    }
+
     /// The distribution function of a coordinate.
     pub fn cdf(&self, coordinate: usize, x: f64) -> f64 {
         match &self.law {
