@@ -115,8 +115,8 @@ impl Start {
     }
 }
 
-/// One number for every coordinate.
-fn spread(name: &str, values: &[f64], dim: usize) -> Result<Vec<f64>> {
+/// One number for every coordinate, from one for each or a single one for all.
+pub(crate) fn spread(name: &str, values: &[f64], dim: usize) -> Result<Vec<f64>> {
     values.iter().try_for_each(|&v| finite(name, v).map(drop))?;
     match values {
         [one] => Ok(vec![*one; dim]),

@@ -268,8 +268,8 @@ impl Chunk {
         Ok((counts, steps))
     }
 
-    pub(crate) fn read_positions(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {
-        gpu.read(&self.positions[current], 0, self.positions[current].size(), timeout)
+    pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
+        gpu.read(&self.positions[current], 0, (dim * self.chains * 4) as u64, timeout)
     }
 
     pub(crate) fn read_energies(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {

@@ -338,7 +338,7 @@ impl Chains for GpuChains {
     fn positions(&self) -> Result<Vec<f32>> {
         let mut all = vec![0f32; self.dim() * self.count()];
         for chunk in &self.chunks {
-            let x = chunk.read_positions(&self.gpu, self.current, self.setup.timeout)?;
+            let x = chunk.read_positions(&self.gpu, self.dim(), self.current, self.setup.timeout)?;
             for (row, values) in x.chunks(chunk.chains).enumerate() {
                 let at = row * self.count() + chunk.first;
                 all[at..at + chunk.chains].copy_from_slice(values);

@@ -85,45 +85,50 @@ impl Kernel for Hmc {
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
-        let step_size = f64::from(step.control.step_size);
+        scratch.x.copy_from_slice(&state.x);
+        scratch.grad.copy_from_slice(&state.grad);
+        step.draws.normals(1, &mut scratch.momentum);
+        let kinetic = |state: &State| 0.5 * state.momentum.iter().map(|v| v * v).sum::<f64>();
+        let before = kinetic(scratch);
+        leapfrog(step, scratch);
+        if !is_usable(scratch.energy) {
+            return Info::rejected(failure_of(scratch.energy).or(Some(Failure::Diverged)));
+        }
         let temperature = f64::from(step.control.temperature);
-        let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
-        let kick = step_size / temperature;
-        let State { x: q, energy: proposed, grad: g, momentum: v } = scratch;
-        // With v = M^-1/2 p the kinetic energy is |v|²/2, and M enters only as a scale of the coordinates.
-        step.draws.normals(1, v);
-        let mut kinetic: f64 = v.iter().map(|v| v * v).sum();
-        for i in 0..q.len() {
-            v[i] -= 0.5 * kick * scale(i) * state.grad[i];
-            q[i] = state.x[i];
-        }
-        for _ in 0..step.control.substeps as u32 {
-            for i in 0..q.len() {
-                q[i] += step_size * scale(i) * v[i];
-            }
-            *proposed = step.target.energy_and_grad(step.params, q, g);
-            for i in 0..q.len() {
-                v[i] -= kick * scale(i) * g[i];
-            }
-        }
-        // The last kick was a whole one; take half of it back.
-        for i in 0..q.len() {
-            v[i] += 0.5 * kick * scale(i) * g[i];
-        }
-        if !is_usable(*proposed) {
-            return Info::rejected(failure_of(*proposed).or(Some(Failure::Diverged)));
-        }
-        kinetic -= v.iter().map(|v| v * v).sum::<f64>();
-        let log_ratio = (state.energy - *proposed) / temperature + 0.5 * kinetic;
+        let log_ratio = (state.energy - scratch.energy) / temperature + before - kinetic(scratch);
         if log_ratio < -1000.0 {
             return Info::rejected(Some(Failure::Diverged));
         }
         let info = metropolis(step, 0, log_ratio);
         if info.accepted {
-            state.x.copy_from_slice(q);
-            state.grad.copy_from_slice(g);
-            state.energy = *proposed;
+            state.x.copy_from_slice(&scratch.x);
+            state.grad.copy_from_slice(&scratch.grad);
+            state.energy = scratch.energy;
         }
         info
+    }
+}
+
+/// The leapfrog steps of one transition, in place, under H = E(x)/T + |v|²/2 with v = M^(−1/2) p as the momentum of `state`,
+/// whose gradient must be that at its position: half a kick, then drifts and whole kicks by turns, half of the last taken back.
+pub fn leapfrog(step: &Step<'_>, state: &mut State) {
+    let step_size = f64::from(step.control.step_size);
+    let kick = step_size / f64::from(step.control.temperature);
+    let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
+    let State { x, energy, grad, momentum: v } = state;
+    for i in 0..x.len() {
+        v[i] -= 0.5 * kick * scale(i) * grad[i];
+    }
+    for _ in 0..step.control.substeps as u32 {
+        for i in 0..x.len() {
+            x[i] += step_size * scale(i) * v[i];
+        }
+        *energy = step.target.energy_and_grad(step.params, x, grad);
+        for i in 0..x.len() {
+            v[i] -= kick * scale(i) * grad[i];
+        }
+    }
+    for i in 0..x.len() {
+        v[i] += 0.5 * kick * scale(i) * grad[i];
     }
 }

@@ -4,15 +4,23 @@
 //!
 //! To add one: `src/kernel/<stem>.rs`, `shaders/kernel/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
 
+mod annealed;
+mod drift;
 mod hmc;
+mod independence;
 mod mala;
 mod rwm;
 mod ula;
+mod underdamped;
 
-pub use hmc::Hmc;
+pub use annealed::Annealed;
+pub use drift::Drift;
+pub use hmc::{Hmc, leapfrog};
+pub use independence::Independence;
 pub use mala::Mala;
 pub use rwm::Rwm;
 pub use ula::Ula;
+pub use underdamped::Underdamped;
 
 use crate::{
     Result, Schedule,

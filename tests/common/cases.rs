@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ergodic::{
     energy::{DoubleWell, Energy, Mixture},
-    kernel::{Hmc, Kernel, Mala, Rwm, Ula},
+    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Mala, Rwm, Ula, Underdamped},
 };
 
 /// A named case.
@@ -31,5 +31,10 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("mala", Arc::new(Mala::new(0.1))),
         ("hmc", Arc::new(Hmc::new(0.2, 8).jitter(4))),
         ("hmc_mass", Arc::new(Hmc::new(0.2, 5).inverse_mass([1.3]))),
+        ("independence", Arc::new(Independence::new([0.2], [1.5]))),
+        ("drift", Arc::new(Drift::new(0.7, [0.4]))),
+        ("annealed", Arc::new(Annealed::geometric(2.0, 0.5, 3, 2, 0.05))),
+        ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
+        ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
     ]
 }

@@ -3,6 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod cases;
+pub mod compute;
+pub mod exact;
+pub mod planted;
+pub mod stats;
 
 use std::{process::ExitCode, sync::OnceLock};
 

@@ -1,0 +1,123 @@
+//! Targets that one can sample exactly, all of them asymmetric, with the distribution function of each coordinate.
+
+use std::sync::Arc;
+
+use ergodic::{
+    energy::{Energy, Mixture, Params},
+    random::normal_pair,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::stats::normal_cdf;
+
+/// A target with its exact law.
+#[derive(Clone)]
+pub struct Exact {
+    pub name: &'static str,
+    pub energy: Arc<dyn Energy>,
+    pub temperature: f64,
+    law: Law,
+}
+
+#[derive(Clone)]
+enum Law {
+    /// Weights (of sum one), means, standard deviations.
+    Mixture(Vec<f64>, Vec<Vec<f64>>, Vec<f64>),
+    /// In one dimension: equally spaced points with the distribution function there.
+    Table(Arc<Vec<(f64, f64)>>),
+}
+
+impl Exact {
+    /// At temperature 1, where a mixture's own formula is its law.
+    fn mixture(name: &'static str, weights: &[f64], means: &[Vec<f64>], sds: &[f64]) -> Self {
+        let energy = Arc::new(Mixture::new(weights, means, sds).unwrap());
+        Self { name, energy, temperature: 1.0, law: Law::Mixture(weights.to_vec(), means.to_vec(), sds.to_vec()) }
+    }
+
+    /// A Gaussian N(mean, sd²), whose law at a temperature T is N(mean, T sd²).
+    pub fn gaussian(name: &'static str, mean: Vec<f64>, sd: f64, temperature: f64) -> Self {
+        let energy = Arc::new(Mixture::new(&[1.0], std::slice::from_ref(&mean), &[sd]).unwrap());
+        let law = Law::Mixture(vec![1.0], vec![mean], vec![sd * temperature.sqrt()]);
+        Self { name, energy, temperature, law }
+    }
+
+    /// A one-dimensional energy at any temperature, by the trapezoid rule between limits beyond which nothing is left.
+    fn line(name: &'static str, energy: Arc<dyn Energy>, temperature: f64, low: f64, high: f64) -> Self {
+        let n = 100_000;
+        let values = energy.params();
+        let point = |i: usize| low + (high - low) * i as f64 / n as f64;
+        let density = |i: usize| (-energy.energy(Params::new(&values), &[point(i)]) / temperature).exp();
+        let mut table = vec![(low, 0.0)];
+        for i in 1..=n {
+            table.push((point(i), table[i - 1].1 + 0.5 * (density(i - 1) + density(i))));
+        }
+        let total = table[n].1;
+        table.iter_mut().for_each(|row| row.1 /= total);
+        Self { name, energy, temperature, law: Law::Table(Arc::new(table)) }
+    }
+
+    /// Exact draws, [dim][chain].
+    pub fn draws(&self, n: usize, seed: u64) -> Vec<f32> {
+        let dim = self.energy.dim();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut x = vec![0f32; dim * n];
+        for chain in 0..n {
+            let u: f64 = rng.random();
+            match &self.law {
+                Law::Mixture(weights, means, sds) => {
+                    let mut below = 0.0;
+                    let component = weights.iter().position(|w| {
+                        below += w;
+                        u < below
+                    });
+                    let component = component.unwrap_or(weights.len() - 1);
+                    for i in 0..dim {
+                        let z = normal_pair([rng.random(), rng.random()])[0];
+                        x[i * n + chain] = (means[component][i] + sds[component] * z) as f32;
+                    }
+                }
+                Law::Table(table) => {
+                    let above = table.partition_point(|row| row.1 <= u).clamp(1, table.len() - 1);
+                    let ((x0, f0), (x1, f1)) = (table[above - 1], table[above]);
+                    x[chain] = (x0 + (x1 - x0) * (u - f0) / (f1 - f0)) as f32;
+                }
+            }
+        }
+        x
+    }
+
+    /// The mean of a coordinate.
+    pub fn mean(&self, coordinate: usize) -> f64 {
+        match &self.law {
+            Law::Mixture(weights, means, _) => weights.iter().zip(means).map(|(w, mean)| w * mean[coordinate]).sum(),
+            Law::Table(table) => table.windows(2).map(|w| (w[1].1 - w[0].1) * 0.5 * (w[0].0 + w[1].0)).sum(),
+        }
+    }
+
+    /// The distribution function of a coordinate.
+    pub fn cdf(&self, coordinate: usize, x: f64) -> f64 {
+        match &self.law {
+            Law::Mixture(weights, means, sds) => {
+                let part = |j: usize| weights[j] * normal_cdf(x, means[j][coordinate], sds[j]);
+                (0..weights.len()).map(part).sum()
+            }
+            Law::Table(table) => {
+                let (low, step) = (table[0].0, table[1].0 - table[0].0);
+                let at = ((x - low) / step).clamp(0.0, (table.len() - 1) as f64);
+                let i = (at as usize).min(table.len() - 2);
+                table[i].1 + (table[i + 1].1 - table[i].1) * (at - i as f64)
+            }
+        }
+    }
+}
+
+/// Asymmetric targets of scale one: in two dimensions, in five (padded lanes), and at a temperature that is not one.
+pub fn targets() -> Vec<Exact> {
+    let line = Mixture::new(&[0.8, 0.2], &[vec![-0.5], vec![1.5]], &[0.6, 0.5]).unwrap();
+    vec![
+        Exact::mixture("two_gaussians", &[0.7, 0.3], &[vec![-0.8, 0.5], vec![1.2, -1.0]], &[0.6, 1.0]),
+        Exact::mixture("five", &[0.6, 0.4], &[vec![-0.5, 0.3, 0.0, 0.8, -0.2], vec![0.7, -0.6, 0.4, -0.1, 0.3]], &[0.7, 1.0]),
+        Exact::line("line_at_1.7", Arc::new(line), 1.7, -12.0, 13.0),
+        Exact::gaussian("gaussian_at_0.6", vec![0.5, -0.3, 1.0], 0.9, 0.6),
+    ]
+}

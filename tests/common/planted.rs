@@ -1,0 +1,81 @@
+//! Kernels with a planted fault, which the tests must find.
+
+use std::sync::Arc;
+
+use ergodic::{
+    Result, Schedule,
+    energy::Energy,
+    kernel::{Info, Kernel, State, Step},
+};
+
+/// A change of what the twin reads, or of the whole transition.
+type Twin = fn(&dyn Kernel, &Step<'_>, &mut State, &mut State) -> Info;
+
+/// A kernel with a fault in its WGSL text, its twin, or both.
+#[derive(Debug)]
+pub struct Planted {
+    real: Arc<dyn Kernel>,
+    source: &'static str,
+    twin: Twin,
+}
+
+impl Planted {
+    /// The real kernel with one piece of its WGSL text replaced.
+    pub fn wgsl(real: Arc<dyn Kernel>, piece: &str, fault: &str) -> Arc<dyn Kernel> {
+        let text = real.source();
+        assert!(text.contains(piece), "{} no longer has `{piece}`; plant its fault another way", real.name());
+        // Leaked, since the trait wants a text that lives as long as the program.
+        let source = Box::leak(text.replace(piece, fault).into_boxed_str());
+        Arc::new(Self { real, source, twin: |real, step, state, scratch| real.transition(step, state, scratch) })
+    }
+
+    /// The real kernel with another twin.
+    pub fn twin(real: Arc<dyn Kernel>, twin: Twin) -> Arc<dyn Kernel> {
+        Arc::new(Self { source: real.source(), real, twin })
+    }
+}
+
+impl Kernel for Planted {
+    fn name(&self) -> &'static str {
+        self.real.name()
+    }
+    fn source(&self) -> &'static str {
+        self.source
+    }
+    fn validate(&self, target: &dyn Energy) -> Result<()> {
+        self.real.validate(target)
+    }
+    fn slots(&self, dim: usize) -> u32 {
+        self.real.slots(dim)
+    }
+    fn step_size(&self) -> &Schedule {
+        self.real.step_size()
+    }
+    fn uses_grad(&self) -> bool {
+        self.real.uses_grad()
+    }
+    fn carries_momentum(&self) -> bool {
+        self.real.carries_momentum()
+    }
+    fn is_unadjusted(&self) -> bool {
+        self.real.is_unadjusted()
+    }
+    fn temperature(&self) -> Option<&Schedule> {
+        self.real.temperature()
+    }
+    fn noise_level(&self) -> Option<&Schedule> {
+        self.real.noise_level()
+    }
+    fn substeps(&self) -> (u32, u32) {
+        self.real.substeps()
+    }
+    fn variant(&self) -> u32 {
+        self.real.variant()
+    }
+    fn params(&self, dim: usize) -> Vec<f32> {
+        self.real.params(dim)
+    }
+    fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
+        (self.twin)(&*self.real, step, state, scratch)
+    }
+}
