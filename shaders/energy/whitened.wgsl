@@ -3,21 +3,30 @@
 // At a noise level the variance 1 / |w_k|^2 along row k grows by sigma^2: with f_k = 1 + sigma^2 |w_k|^2,
 // E = sum_k (z_k^2 / f_k + log f_k) / 2.
 
-// Rows are taken LANES at a time. Above 16 dimensions the number of groups is one that the compiler cannot know: unrolling
-// DIM * DIM products takes too long to compile.
+// Rows are taken LANES at a time. Above 8 dimensions the number of groups is one that the compiler cannot know (unrolling DIM * DIM
+// products takes too long to compile), and the rows are read where they are stored: a running index into a private copy of
+// the parameters compiles to a branch for each of them.
 fn whitened_groups() -> u32 {
-    if (BLOCKS > 4u) { return run.blocks; }
+    if (BLOCKS > 2u) { return run.blocks; }
     return BLOCKS;
 }
 
-fn whitened_row(own: u32, group: u32, l: u32) -> u32 { return own + DIM + (group * LANES + l) * DIM; }
+// A block of row k = group * LANES + l.
+fn whitened_row(own: u32, group: u32, l: u32, block: u32) -> Lane {
+    let row = own + DIM + (group * LANES + l) * DIM;
+    if (BLOCKS <= 2u) { return param_lane(row, block); }
+    let at = row + block * LANES;
+    var v = Lane(0.0);
+    for (var i = 0u; i < LANES; i++) { v[i] = params[at + i]; }
+    return v * lane_mask(block);
+}
 
 // z of one group of rows.
 fn whitened_lane(own: u32, group: u32, x: ptr<function, Point>) -> Lane {
     var z = Lane(0.0);
     for (var b = 0u; b < blocks(); b++) {
         let d = (*x)[b] - param_lane(own, b);
-        for (var l = 0u; l < LANES; l++) { z[l] += dot(param_lane(whitened_row(own, group, l), b), d); }
+        for (var l = 0u; l < LANES; l++) { z[l] += dot(whitened_row(own, group, l, b), d); }
     }
     return z;
 }
@@ -27,7 +36,7 @@ fn whitened_spread(own: u32, group: u32) -> Lane {
     var f = Lane(1.0);
     for (var b = 0u; b < blocks(); b++) {
         for (var l = 0u; l < LANES; l++) {
-            let w = param_lane(whitened_row(own, group, l), b);
+            let w = whitened_row(own, group, l, b);
             f[l] += noise_variance * dot(w, w);
         }
     }
@@ -66,7 +75,7 @@ fn whitened_energy_and_grad(own: u32, x: ptr<function, Point>, grad: ptr<functio
         var total = Lane(0.0);
         for (var g = 0u; g < whitened_groups(); g++) {
             let pull = pulls[g];
-            for (var l = 0u; l < LANES; l++) { total += pull[l] * param_lane(whitened_row(own, g, l), b); }
+            for (var l = 0u; l < LANES; l++) { total += pull[l] * whitened_row(own, g, l, b); }
         }
         (*grad)[b] = total;
     }
