@@ -38,6 +38,11 @@ fn main() -> std::process::ExitCode {
         .run()
 }
 
+/// NaN is near nothing.
+fn is_near(found: f64, expected: f64, bound: f64) -> bool {
+    (found - expected).abs() <= bound
+}
+
 /// Central differences of fourth order with h = 10⁻³ max(1, |x|): the truncation is h⁴ E⁽⁵⁾/30, below 10⁻⁸ for waves of length one and
 /// amplitude one (E⁽⁵⁾ ~ (2π)⁵), and the rounding ε |E|/h below 10⁻¹⁰ for |E| < 500. Bound: 10⁻⁷ of the larger of 1 and |∇E|.
 fn gradient(target: &dyn Energy, noise_level: f64) -> Result<(), String> {
@@ -61,8 +66,7 @@ fn gradient(target: &dyn Energy, noise_level: f64) -> Result<(), String> {
                 target.energy(params, &x)
             };
             let expected = (8.0 * (moved(1.0) - moved(-1.0)) - (moved(2.0) - moved(-2.0))) / (12.0 * h);
-            // Not `>`: a NaN must fail.
-            if !((grad[i] - expected).abs() <= 1e-7 * size) {
+            if !is_near(grad[i], expected, 1e-7 * size) {
                 return Err(format!("coordinate {i} is {}, differences say {expected}, at {x:?}", grad[i]));
             }
         }
@@ -113,7 +117,7 @@ fn convolution(target: &dyn Energy, noise_level: f64) -> Result<(), String> {
             _ => nodes.iter().map(|&u| nodes.iter().map(|&v| weight(u) * weight(v) * density(&[u, v])).sum::<f64>()).sum(),
         };
         let (found, expected) = (target.energy(noisy, &x), -sum.ln());
-        if !((found - expected).abs() <= f64::from(f32::EPSILON) * (1.0 + expected.abs())) {
+        if !is_near(found, expected, f64::from(f32::EPSILON) * (1.0 + expected.abs())) {
             return Err(format!("at noise {noise_level} the energy is {found}, a convolution says {expected}, at {x:?}"));
         }
     }

@@ -4,8 +4,8 @@
 // E = sum_k (z_k^2 / f_k + log f_k) / 2.
 
 // Rows are taken LANES at a time. Above 8 dimensions the number of groups is one that the compiler cannot know (unrolling DIM * DIM
-// products takes too long to compile), and the rows are read where they are stored: a running index into a private copy of
-// the parameters compiles to a branch for each of them.
+// products takes too long to compile), and the rows are read where they are stored: software Vulkan takes minutes to compile
+// a running index into a private copy of the parameters.
 fn whitened_groups() -> u32 {
     if (BLOCKS > 2u) { return run.blocks; }
     return BLOCKS;

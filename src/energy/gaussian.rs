@@ -125,7 +125,7 @@ fn eigen(dim: usize, covariance: &[f64]) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
     let eigen = matrix.symmetric_eigen();
     let least = eigen.eigenvalues.min();
     // Below this an eigenvalue is rounding.
-    if !(least > dim as f64 * f64::EPSILON * largest) {
+    if least.is_nan() || least <= dim as f64 * f64::EPSILON * largest {
         let value = format!("a matrix with eigenvalue {least:e}");
         return Err(Error::setting(name, value, "must be positive definite; add a small number to its diagonal"));
     }
