@@ -177,3 +177,8 @@ pub(crate) fn positive(name: &str, value: f64) -> Result<f64> {
 pub(crate) fn finite(name: &str, value: f64) -> Result<f64> {
     if (value as f32).is_finite() { Ok(value) } else { Err(Error::setting(name, value, "must be a finite f32")) }
 }
+
+/// A dimension of at least two, or an error that names the setting.
+pub(crate) fn at_least_two(name: &str, dim: usize) -> Result<usize> {
+    if dim >= 2 { Ok(dim) } else { Err(Error::setting(name, dim, "must be at least 2")) }
+}

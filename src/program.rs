@@ -120,7 +120,9 @@ impl Program {
             energy_and_grad = call.energy_and_grad("0u", "x", "grad"),
         );
 
-        header.push_str(&params_text(kernel_at + kernel.params(dim).len(), options.cache_params));
+        // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
+        let cache = options.cache_params && unrolled;
+        header.push_str(&params_text(kernel_at + kernel.params(dim).len(), cache));
         let lane = if lanes == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
         let own = |name: &str, source: &str| Part { name: name.into(), source: source.into() };
         let mut parts = vec![

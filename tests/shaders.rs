@@ -20,6 +20,12 @@ fn main() -> std::process::ExitCode {
             });
         }
     }
+    for (kernel_name, kernel) in cases::kernels() {
+        suite = suite.test(format!("{kernel_name} on a composed energy of 512 dimensions"), move || {
+            let program = Program::new(&*cases::high_dimension(512), &*kernel, Options::default()).unwrap();
+            translate(&program);
+        });
+    }
     suite.run()
 }
 

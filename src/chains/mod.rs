@@ -1,6 +1,6 @@
 //! Many Markov chains that step together, on the GPU or on the CPU reference, behind one trait.
 
-mod chunk;
+pub(crate) mod chunk;
 mod cpu;
 mod gpu;
 mod moments;

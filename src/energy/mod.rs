@@ -5,11 +5,35 @@
 //!
 //! To add one: `src/energy/<stem>.rs`, `shaders/energy/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
 
+mod ackley;
+mod banana;
+mod compose;
+mod convex;
 mod double_well;
+mod funnel;
+mod gaussian;
+mod himmelblau;
 mod mixture;
+mod rastrigin;
+mod ring;
+mod rosenbrock;
+mod two_moons;
 
+pub use ackley::Ackley;
+pub use banana::Banana;
+pub use compose::{Compose, Scaled, Sum};
+pub use convex::Convex;
 pub use double_well::DoubleWell;
+pub use funnel::Funnel;
+pub use gaussian::Gaussian;
+pub use himmelblau::Himmelblau;
 pub use mixture::Mixture;
+pub use rastrigin::Rastrigin;
+pub use ring::Ring;
+pub use rosenbrock::Rosenbrock;
+pub use two_moons::TwoMoons;
+
+use std::sync::Arc;
 
 use crate::{Result, program::Composer};
 
@@ -110,5 +134,44 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
     /// are compared once, in its tests.
     fn check_gradient(&self) -> bool {
         true
+    }
+}
+
+/// A shared energy is an energy: wherever one is taken by value, an `Arc` of it will do.
+impl<E: Energy + ?Sized> Energy for Arc<E> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn params(&self) -> Vec<f32> {
+        (**self).params()
+    }
+
+    fn compose(&self, program: &mut Composer) -> Result<Call> {
+        (**self).compose(program)
+    }
+
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        (**self).energy(params, x)
+    }
+
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        (**self).energy_and_grad(params, x, grad)
+    }
+
+    fn has_noise_levels(&self) -> bool {
+        (**self).has_noise_levels()
+    }
+
+    fn has_twin(&self) -> bool {
+        (**self).has_twin()
+    }
+
+    fn check_gradient(&self) -> bool {
+        (**self).check_gradient()
     }
 }

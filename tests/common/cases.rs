@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ergodic::{
-    energy::{DoubleWell, Energy, Mixture},
+    energy::{
+        Ackley, Banana, Compose, Convex, DoubleWell, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring,
+        Rosenbrock, Sum, TwoMoons,
+    },
     kernel::{Annealed, Drift, Hmc, Independence, Kernel, Mala, Rwm, Ula, Underdamped},
 };
 
@@ -20,7 +23,62 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
             "mixture_6",
             Arc::new(Mixture::new(&[0.5, 0.3, 0.2], &[vec![-1.0; 6], vec![0.5; 6], vec![2.0; 6]], &[0.6, 1.0, 0.4]).unwrap()),
         ),
+        ("mixture_grid", Arc::new(Mixture::grid(3, 2, 2.0, 0.7).unwrap())),
+        (
+            "mixture_covariances_3",
+            Arc::new(
+                Mixture::with_covariances(
+                    &[0.7, 0.3],
+                    &[vec![0.0; 3], vec![2.0, 1.0, -1.0]],
+                    &[vec![1.0, 0.6, 0.1, 0.6, 1.5, -0.2, 0.1, -0.2, 0.7], vec![0.5, 0.0, 0.1, 0.0, 0.4, 0.0, 0.1, 0.0, 0.6]],
+                )
+                .unwrap(),
+            ),
+        ),
+        ("gaussian_4", Arc::new(Gaussian::isotropic([1.0, -1.0, 0.5, 0.0], 1.5).unwrap())),
+        ("gaussian_diagonal_3", Arc::new(Gaussian::diagonal([0.0, 1.0, 2.0], &[0.5, 1.0, 2.0]).unwrap())),
+        ("gaussian_full_2", Arc::new(Gaussian::full([1.0, -0.5], &[2.0, 0.9, 0.9, 0.7]).unwrap())),
+        ("gaussian_full_18", Arc::new(Gaussian::full(vec![0.3; 18], &correlated(18)).unwrap())),
+        ("rosenbrock_2", Arc::new(Rosenbrock::new(2).unwrap().scaled(0.05).unwrap())),
+        ("rosenbrock_9", Arc::new(Rosenbrock::new(9).unwrap().shape(0.5, 2.0).unwrap())),
+        ("banana", Arc::new(Banana::new())),
+        ("funnel_2", Arc::new(Funnel::new(2).unwrap().scale(1.0).unwrap())),
+        ("funnel_10", Arc::new(Funnel::new(10).unwrap())),
+        ("ring_2", Arc::new(Ring::new(2, 3.0, 0.5).unwrap())),
+        ("ring_7", Arc::new(Ring::new(7, 2.0, 0.7).unwrap())),
+        ("two_moons", Arc::new(TwoMoons::new())),
+        ("himmelblau", Arc::new(Himmelblau::new().at_temperature(50.0).unwrap())),
+        ("rastrigin_3", Arc::new(Rastrigin::new(3).amplitude(0.5).unwrap())),
+        ("ackley_6", Arc::new(Ackley::new(6).plus(Gaussian::isotropic([0.0; 6], 3.0).unwrap()).unwrap())),
+        ("sum", Arc::new(DoubleWell::new(2, 1.0).unwrap().plus(Banana::new()).unwrap())),
+        ("convex_5", Arc::new(DoubleWell::new(5, 1.0).unwrap().mixed_with(0.4, Ring::new(5, 2.0, 0.5).unwrap()).unwrap())),
+        ("convex_of_gaussians", Arc::new(convex_of_gaussians())),
+        ("nested", Arc::new(nested())),
     ]
+}
+
+/// A covariance with C_ij = s_i s_j 0.6^|i − j|.
+pub fn correlated(dim: usize) -> Vec<f64> {
+    let sd = |i: usize| 0.7 + 0.3 * (i % 4) as f64;
+    (0..dim * dim).map(|k| (k / dim, k % dim)).map(|(i, j)| sd(i) * sd(j) * 0.6f64.powi(i.abs_diff(j) as i32)).collect()
+}
+
+/// A mixture of every form that has noise levels.
+pub fn convex_of_gaussians() -> Convex {
+    let parts: [Arc<dyn Energy>; 3] = [
+        Arc::new(Gaussian::isotropic([-1.0, 1.0], 0.6).unwrap()),
+        Arc::new(Gaussian::full([1.0, 0.0], &[1.0, -0.5, -0.5, 0.6]).unwrap()),
+        Arc::new(Mixture::ring(3, 2.0, 0.5).unwrap()),
+    ];
+    Convex::new(&[1.0, 0.5, 2.0], parts).unwrap()
+}
+
+/// One energy twice with different parameters, a shared one twice, and every operation in another.
+pub fn nested() -> Sum {
+    let shared: Arc<dyn Energy> = Arc::new(Gaussian::diagonal([0.5, -0.5, 0.0], &[1.0, 2.0, 1.5]).unwrap());
+    let wells = DoubleWell::new(3, 0.5).unwrap().scaled(2.0).unwrap().plus(DoubleWell::new(3, 0.1).unwrap()).unwrap();
+    let both = wells.mixed_with(0.3, shared.clone().at_temperature(2.0).unwrap()).unwrap();
+    both.plus(shared.mixed_with(0.5, Ring::new(3, 2.0, 0.6).unwrap()).unwrap()).unwrap()
 }
 
 /// Every kernel, with settings for targets of scale one.
@@ -37,4 +95,11 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
         ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
     ]
+}
+
+/// A composed energy of any dimension, with a full covariance in it.
+pub fn high_dimension(dim: usize) -> Arc<dyn Energy> {
+    let full = Gaussian::full(vec![0.1; dim], &correlated(dim)).unwrap();
+    let mixed = full.mixed_with(0.5, Ring::new(dim, 1.5 * (dim as f64).sqrt(), 1.0).unwrap()).unwrap();
+    Arc::new(mixed.plus(Rosenbrock::new(dim).unwrap().scaled(1e-3).unwrap()).unwrap())
 }

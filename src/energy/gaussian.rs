@@ -1,0 +1,189 @@
+//! Gaussians of any dimension: isotropic, diagonal, or of a full covariance.
+
+use super::{Call, Energy, Params};
+use crate::{
+    Error, Result,
+    error::{finite, positive},
+    program::{Composer, lanes},
+};
+
+/// E(x) = ½ (x − m)ᵀ C⁻¹ (x − m) = ½|z|² with z = W(x − m), W Wᵀ diagonal and WᵀW = C⁻¹.
+///
+/// For a diagonal covariance, wᵢ = 1/sᵢ and both forms cost O(dim); for a full one the rows of W are the eigenvectors of C, each
+/// divided by the square root of its eigenvalue, and an evaluation costs O(dim²).
+///
+/// At a noise level σ² the energy is that of exp(−E) convolved with N(0, σ²I): the variance 1/|wₖ|² along row k grows by σ², so
+/// with fₖ = 1 + σ²|wₖ|² it is ½ Σₖ zₖ²/fₖ + log fₖ.
+///
+/// Mean m, covariance C, ∫ exp(−E) = √det(2πC). In f32 z is exact to about 10⁻⁷ |W| |x − m|: shift and scale data whose mean is
+/// large beside its width.
+///
+/// ```
+/// # use ergodic::energy::{Energy, Gaussian};
+/// let target = Gaussian::full([1.0, 0.0], &[2.0, 0.6, 0.6, 1.0])?;
+/// assert_eq!(target.dim(), 2);
+/// assert!(Gaussian::full([0.0, 0.0], &[1.0, 2.0, 2.0, 1.0]).is_err());
+/// # Ok::<(), ergodic::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Gaussian {
+    dim: usize,
+    is_full: bool,
+    params: Vec<f32>,
+}
+
+impl Gaussian {
+    /// Mean zero and covariance one, of `dim` coordinates.
+    pub fn standard(dim: usize) -> Self {
+        Self { dim, is_full: false, params: [vec![0.0; dim], vec![1.0; dim]].concat() }
+    }
+
+    /// With standard deviation `sd` > 0 in every direction.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a number is out of range.
+    pub fn isotropic(mean: impl Into<Vec<f64>>, sd: f64) -> Result<Self> {
+        let mean = mean.into();
+        let sds = vec![sd; mean.len()];
+        Self::diagonal(mean, &sds)
+    }
+
+    /// With independent coordinates of standard deviations `sds` > 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where lengths differ; [`Error::Setting`] where a number is out of range.
+    pub fn diagonal(mean: impl Into<Vec<f64>>, sds: &[f64]) -> Result<Self> {
+        let mean = mean.into();
+        if sds.len() != mean.len() {
+            return Err(Error::shape("standard deviations of the Gaussian", mean.len(), sds.len()));
+        }
+        let mut params = means(&mean)?;
+        for &sd in sds {
+            let sd = positive("standard deviation of the Gaussian", sd)?;
+            params.push(positive("1 / standard deviation of the Gaussian", sd.recip())? as f32);
+        }
+        Ok(Self { dim: mean.len(), is_full: false, params })
+    }
+
+    /// With a symmetric, positive definite covariance, [dim][dim].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the covariance is not of dim × dim numbers; [`Error::Setting`] where a number is not finite, or where
+    /// the covariance is not symmetric or not positive definite.
+    pub fn full(mean: impl Into<Vec<f64>>, covariance: &[f64]) -> Result<Self> {
+        Ok(Self::full_with_log_det(mean.into(), covariance)?.0)
+    }
+
+    /// Also log det C.
+    pub(crate) fn full_with_log_det(mean: Vec<f64>, covariance: &[f64]) -> Result<(Self, f64)> {
+        let dim = mean.len();
+        let mut params = means(&mean)?;
+        let (eigenvalues, eigenvectors) = eigen(dim, covariance)?;
+        for (lambda, vector) in eigenvalues.iter().zip(&eigenvectors) {
+            for v in vector {
+                params.push(finite("covariance of the Gaussian, whitened", v / lambda.sqrt())? as f32);
+            }
+        }
+        // The shader reads whole lanes of rows.
+        let (lanes, blocks) = lanes(dim);
+        params.resize(dim + lanes * blocks * dim, 0.0);
+        Ok((Self { dim, is_full: true, params }, eigenvalues.iter().map(|lambda| lambda.ln()).sum()))
+    }
+
+    /// Row k of W as (coordinate, weight) pairs: of one coordinate where the covariance is diagonal.
+    fn row<'a>(&self, params: Params<'a>, k: usize) -> impl Iterator<Item = (usize, f64)> + Clone + use<'a> {
+        let (dim, is_full) = (self.dim, self.is_full);
+        let columns = if is_full { 0..dim } else { k..k + 1 };
+        columns.map(move |i| (i, params.get(if is_full { dim + k * dim + i } else { dim + i })))
+    }
+}
+
+fn means(mean: &[f64]) -> Result<Vec<f32>> {
+    mean.iter().map(|&m| finite("mean of the Gaussian", m).map(|m| m as f32)).collect()
+}
+
+/// Eigenvalues and eigenvectors of a covariance, which must be symmetric and positive definite.
+fn eigen(dim: usize, covariance: &[f64]) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+    let name = "covariance of the Gaussian";
+    if dim == 0 {
+        return Err(Error::setting("dimension of the Gaussian", 0, "must be at least 1"));
+    }
+    if covariance.len() != dim * dim {
+        return Err(Error::shape(format!("{name} ([dim][dim])"), dim * dim, covariance.len()));
+    }
+    let largest = covariance.iter().fold(0.0, |top: f64, c| top.max(c.abs()));
+    for i in 0..dim {
+        for j in 0..=i {
+            let (a, b) = (finite(name, covariance[i * dim + j])?, finite(name, covariance[j * dim + i])?);
+            if (a - b).abs() > 1e-9 * largest {
+                let value = format!("{a} at ({i}, {j}) and {b} at ({j}, {i})");
+                return Err(Error::setting(name, value, "must be symmetric"));
+            }
+        }
+    }
+    let matrix = nalgebra::DMatrix::from_row_slice(dim, dim, covariance);
+    let eigen = matrix.symmetric_eigen();
+    let least = eigen.eigenvalues.min();
+    // Below this an eigenvalue is rounding.
+    if least.is_nan() || least <= dim as f64 * f64::EPSILON * largest {
+        let value = format!("a matrix with eigenvalue {least:e}");
+        return Err(Error::setting(name, value, "must be positive definite; add a small number to its diagonal"));
+    }
+    let vectors = eigen.eigenvectors.column_iter().map(|column| column.iter().copied().collect()).collect();
+    Ok((eigen.eigenvalues.iter().copied().collect(), vectors))
+}
+
+impl Energy for Gaussian {
+    fn name(&self) -> String {
+        "gaussian".into()
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn params(&self) -> Vec<f32> {
+        self.params.clone()
+    }
+
+    fn compose(&self, program: &mut Composer) -> Result<Call> {
+        if self.is_full {
+            program.add("whitened", include_str!("../../shaders/energy/whitened.wgsl"))?;
+            Ok(Call::new("whitened", &[]))
+        } else {
+            program.add("gaussian", include_str!("../../shaders/energy/gaussian.wgsl"))?;
+            Ok(Call::new("gaussian", &[]))
+        }
+    }
+
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        let term = |k: usize| {
+            let row = self.row(params, k);
+            let z: f64 = row.clone().map(|(i, w)| w * (x[i] - params.get(i))).sum();
+            let f = 1.0 + params.noise_variance() * row.map(|(_, w)| w * w).sum::<f64>();
+            z * z / f + f.ln()
+        };
+        0.5 * (0..self.dim).map(term).sum::<f64>()
+    }
+
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        let mut sum = 0.0;
+        grad.fill(0.0);
+        for k in 0..self.dim {
+            let row = self.row(params, k);
+            let z: f64 = row.clone().map(|(i, w)| w * (x[i] - params.get(i))).sum();
+            let f = 1.0 + params.noise_variance() * row.clone().map(|(_, w)| w * w).sum::<f64>();
+            sum += z * z / f + f.ln();
+            row.for_each(|(i, w)| grad[i] += w * z / f);
+        }
+        0.5 * sum
+    }
+
+    fn has_noise_levels(&self) -> bool {
+        true
+    }
+
+    fn check_gradient(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,141 @@
+//! Every energy and gradient in WGSL, in f32 on the GPU, against its f64 twin, with and without noise levels.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Suite, cases};
+use ergodic::{
+    Backend, Error, Gpu,
+    energy::{Ackley, Compose, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring, Rosenbrock, TwoMoons},
+    evaluate,
+};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+fn main() -> std::process::ExitCode {
+    let mut suite = Suite::new();
+    for (name, energy) in cases::energies() {
+        let again = energy.clone();
+        suite = suite.gpu(name, move |gpu| agree(&gpu, &energy, &energy, 0.0).unwrap());
+        if again.has_noise_levels() {
+            suite = suite.gpu(format!("{name} at a noise level"), move |gpu| agree(&gpu, &again, &again, 0.7).unwrap());
+        }
+    }
+    suite
+        .gpu("20 dimensions, composed", |gpu| high_dimension(&gpu, cases::high_dimension(20)))
+        .gpu("512 dimensions, full covariance", |gpu| high_dimension(&gpu, full_covariance(512)))
+        .long()
+        .gpu("a wrong parameter is found", planted_fault)
+        .gpu("far points and cusps", far_points)
+        .gpu("a part without density somewhere adds none", outside)
+        .both("positions that do not fit are refused", refused)
+        .run()
+}
+
+const COUNT: usize = 1000;
+/// The unit of rounding of f32.
+const EPSILON: f64 = f32::EPSILON as f64;
+
+/// Points in a box that holds all modes, [dim][point].
+fn points(dim: usize) -> Vec<f32> {
+    let mut rng = SmallRng::seed_from_u64(3);
+    (0..dim * COUNT).map(|_| rng.random_range(-2.5..2.5)).collect()
+}
+
+/// Compares `target` on the GPU with `twin` on the CPU.
+///
+/// An energy is right for x and parameters that are wrong by a few ε, which move it by a few ε of |x||∇E| and of its terms, of the size
+/// 1 + |E|. Bound: 16 ε (1 + |E| + |x||∇E|). In a gradient, exponentials turn the error of energies into one of responsibilities,
+/// and x wrong by ε moves it by the second derivative, of which the steepest gradient among the points is a measure. Bound:
+/// 16 ε ((1 + |E|)(1 + |∇E|) + max |∇E|).
+fn agree(gpu: &Gpu, target: &Arc<dyn Energy>, twin: &Arc<dyn Energy>, noise_level: f64) -> Result<(), String> {
+    let dim = target.dim();
+    let x = points(dim);
+    let found = evaluate(&Backend::gpu_of(gpu.clone()), target.clone(), &x, noise_level).map_err(|e| e.to_string())?;
+    let truth = evaluate(&Backend::cpu(), twin.clone(), &x, noise_level).map_err(|e| e.to_string())?;
+    let norm = |of: &dyn Fn(usize) -> f64| (0..dim).map(|i| of(i).powi(2)).sum::<f64>().sqrt();
+    let steepest = (0..COUNT).map(|p| norm(&|i| truth.grads[i * COUNT + p])).fold(0.0, f64::max);
+    for p in 0..COUNT {
+        let (energy, length) = (truth.energies[p], norm(&|i| f64::from(x[i * COUNT + p])));
+        let slope = norm(&|i| truth.grads[i * COUNT + p]);
+        let allowed = 16.0 * EPSILON * (1.0 + energy.abs() + length * slope);
+        let miss = (found.energies[p] - energy).abs() / allowed;
+        let allowed = 16.0 * EPSILON * ((1.0 + energy.abs()) * (1.0 + slope) + steepest);
+        let grad_miss = norm(&|i| found.grads[i * COUNT + p] - truth.grads[i * COUNT + p]) / allowed;
+        // Not `>`: a NaN must fail.
+        if !(miss <= 1.0 && grad_miss <= 1.0) {
+            let grads = |of: &[f64]| (0..dim).map(|i| of[i * COUNT + p]).collect::<Vec<_>>();
+            return Err(format!(
+                "point {:?}: energy {} for {energy} ({miss} of the bound), gradient {:?} for {:?} ({grad_miss} of the bound)",
+                (0..dim).map(|i| x[i * COUNT + p]).collect::<Vec<_>>(),
+                found.energies[p],
+                grads(&found.grads),
+                grads(&truth.grads)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn high_dimension(gpu: &Gpu, target: Arc<dyn Energy>) {
+    agree(gpu, &target, &target, 0.0).unwrap();
+}
+
+fn full_covariance(dim: usize) -> Arc<dyn Energy> {
+    Arc::new(Gaussian::full(vec![0.1; dim], &cases::correlated(dim)).unwrap())
+}
+
+fn planted_fault(gpu: Gpu) {
+    let mixture = |sd: f64| -> Arc<dyn Energy> { Arc::new(Mixture::ring(3, 2.0, sd).unwrap()) };
+    agree(&gpu, &mixture(0.5), &mixture(0.5), 0.0).unwrap();
+    assert!(agree(&gpu, &mixture(0.5), &mixture(0.5001), 0.0).unwrap_err().contains("of the bound"));
+    assert!(agree(&gpu, &mixture(0.5), &mixture(0.5001), 0.7).is_err());
+}
+
+/// Energies and gradients are finite and right to 10⁻⁵ where the formula lets f32 hold them, and +∞, not NaN, where it does not.
+fn far_points(gpu: Gpu) {
+    let targets: [Arc<dyn Energy>; 8] = [
+        Arc::new(Rosenbrock::new(5).unwrap()),
+        Arc::new(Ring::new(3, 2.0, 0.1).unwrap()),
+        Arc::new(TwoMoons::new()),
+        Arc::new(Himmelblau::new()),
+        Arc::new(Rastrigin::new(3)),
+        Arc::new(Ackley::new(4)),
+        Arc::new(Mixture::ring(8, 4.0, 0.1).unwrap()),
+        Arc::new(Gaussian::full([0.0; 3], &[1.0, 0.5, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 1e-4]).unwrap()),
+    ];
+    let backend = Backend::gpu_of(gpu);
+    for target in targets {
+        let far = [0.0, 1000.0, -1000.0, 999.5];
+        let x: Vec<f32> = (0..target.dim()).flat_map(|_| far).collect();
+        let found = evaluate(&backend, target.clone(), &x, 0.0).unwrap();
+        let truth = evaluate(&Backend::cpu(), target.clone(), &x, 0.0).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+        let pairs = found.energies.iter().zip(&truth.energies).chain(found.grads.iter().zip(&truth.grads));
+        pairs.for_each(|(&a, &b)| assert!(close(a, b), "{}: {a} for {b}", target.name()));
+    }
+    let funnel = evaluate(&backend, Funnel::new(2).unwrap(), &[-100.0, -100.0, 1000.0, 1.0, 0.0, 1000.0], 0.0).unwrap();
+    assert_eq!(funnel.energies[0], f64::INFINITY);
+    assert!(funnel.energies[1..].iter().all(|e| e.is_finite()) && funnel.grads[1].is_finite() && funnel.grads[4] == 0.0);
+}
+
+fn outside(gpu: Gpu) {
+    let backend = Backend::gpu_of(gpu);
+    let x = [-100.0, 1.0];
+    let funnel = || Funnel::new(2).unwrap();
+    let one = evaluate(&backend, funnel().mixed_with(0.5, Gaussian::standard(2)).unwrap(), &x, 0.0).unwrap();
+    assert!((one.energies[0] - (5000.5 + 2f64.ln())).abs() < 1e-2 && (one.grads[0] + 100.0).abs() < 1e-3, "{one:?}");
+    let both = evaluate(&backend, funnel().mixed_with(0.5, funnel()).unwrap(), &x, 0.0).unwrap();
+    assert_eq!(both.energies[0], f64::INFINITY);
+}
+
+fn refused(backend: Backend) {
+    let shape = evaluate(&backend, Gaussian::standard(2), &[0.0; 3], 0.0);
+    assert!(matches!(shape, Err(Error::Shape { .. })), "{shape:?}");
+    let empty = evaluate(&backend, Gaussian::standard(2), &[], 0.0);
+    assert!(matches!(empty, Err(Error::Shape { .. })), "{empty:?}");
+    let negative = evaluate(&backend, Gaussian::standard(2), &[0.0; 2], -1.0);
+    assert!(matches!(negative, Err(Error::Setting { .. })), "{negative:?}");
+    let without = evaluate(&backend, Ackley::new(2), &[0.0; 2], 1.0);
+    assert!(matches!(without, Err(Error::Unsupported(_))), "{without:?}");
+}
