@@ -7,9 +7,11 @@
 
 mod double_well;
 mod mixture;
+mod wgsl;
 
 pub use double_well::DoubleWell;
 pub use mixture::Mixture;
+pub use wgsl::WgslEnergy;
 
 use crate::{Result, program::Composer};
 
