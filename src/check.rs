@@ -180,6 +180,7 @@ const TWIN_EPSILON: f64 = 1e4 * f64::EPSILON;
 mod tests {
     use super::*;
 
+    type Mistake = fn([f32; 2], &[f32]) -> [f32; 2];
     type Formula = fn(&[f32]) -> (f32, [f32; 2]);
 
     /// Formulas in f32 as a device computes them, with the standard deviation of the start and its distance from the origin.
@@ -250,7 +251,7 @@ mod tests {
     ];
 
     /// Mistakes in a gradient.
-    const MISTAKES: [(&str, fn([f32; 2], &[f32]) -> [f32; 2]); 6] = [
+    const MISTAKES: [(&str, Mistake); 6] = [
         ("flipped sign", |g, _| [-g[0], -g[1]]),
         ("flipped sign of one", |g, _| [g[0], -g[1]]),
         ("twice one", |g, _| [g[0], 2.0 * g[1]]),
@@ -259,7 +260,7 @@ mod tests {
         ("not a number", |g, _| [g[0], f32::NAN]),
     ];
 
-    fn check(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: fn([f32; 2], &[f32]) -> [f32; 2]) -> Result<()> {
+    fn check(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: Mistake) -> Result<()> {
         let mut start = vec![0.0; 128];
         Draws::new(key(seed, Stream::Start, 0), 0, 0).normals(0, &mut start);
         let start: Vec<_> = start.iter().map(|z| (distance + sd * z) as f32).collect();

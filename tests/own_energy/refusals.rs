@@ -157,7 +157,7 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
                 with_statement("while (true) { if (p.x < p.y) { return 0.0; } }"),
                 with_statement("let param = 1.0; let dot = param;").replace("param(at)", "1.0"),
                 with_statement(&"if (p.x > 1.0) { _ = p.y; } else if (p.x > 0.0) { _ = p.x; }\n".repeat(500)),
-                with_statement(&format!("let v = 0.0{};", " + p.x".repeat(150))),
+                with_statement(&format!("let v = 0.0{};", " + p.x".repeat(45))),
                 with_item(&format!("const valley_table = array({});", vec!["1.0"; 4096].join(", "))),
                 VALLEY.trim_end().to_owned() + " // no line end",
             ] {

@@ -42,7 +42,8 @@ pub(super) fn audit(module: &Module, end: usize, declared: &[Declared]) -> Resul
         let message = format!("a value of {bytes} bytes is too large: at most {MAX_VALUE} are allowed");
         Err(Mistake::new(at, message).note("put large tables into the parameters: `param(at + i)`"))
     };
-    for (handle, constant) in module.constants.iter().filter(|(_, constant)| size(module, constant.ty) > MAX_VALUE) {
+    let large = module.constants.iter().find(|(_, constant)| size(module, constant.ty) > MAX_VALUE);
+    if let Some((handle, constant)) = large {
         return too_large(size(module, constant.ty), range(module.constants.get_span(handle)));
     }
     for (handle, ty) in module.types.iter() {

@@ -9,9 +9,10 @@ use std::ops::Range;
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Parsers and drivers walk a chain of declarations by recursion.
 const MAX_DECLARATIONS: usize = 1000;
-/// Tokens on the way from the outside of an expression to its innermost part. An operator takes two, and a parser recurses once
-/// an operator, with up to ten kilobytes of stack: this keeps far within the two megabytes of a thread.
-const MAX_NESTING: usize = 1000;
+/// Tokens on the way from the outside of an expression to its innermost part. An operator takes two, and naga recurses once an
+/// operator, with fifteen kilobytes of stack where it is compiled without optimisation: this keeps within the two megabytes of
+/// a thread.
+const MAX_NESTING: usize = 200;
 
 /// Something wrong with a text: where, what, what to write under the carets, and what to do.
 #[derive(Debug)]
