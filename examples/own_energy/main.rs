@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     println!("{wrong_gradient}\n");
 
     println!("3. Both corrected\n");
-    let (count, warm_up, draws) = if options.quick { (16_384, 100, 200) } else { (65_536, 300, 600) };
+    let (count, warm_up, draws) = if options.quick { (32_768, 100, 150) } else { (65_536, 300, 600) };
     let (report, positions) = sample(&backend, count, warm_up, draws)?;
     println!("{report}\n");
     let exact = exact_mean_energy();

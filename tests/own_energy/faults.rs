@@ -196,6 +196,22 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
                 assert!(chains.positions().unwrap().iter().all(|x| x.is_finite()));
             }
         })
+        .both("a wrong gradient of the trait", |backend| {
+            let own = Own::new(2, 0.0, "e = 0.5 * dot(p, p); g = Lane(p.x, 2.0 * p.y);", |x, grad| {
+                (grad[0], grad[1]) = (x[0], 2.0 * x[1]);
+                0.5 * (x[0] * x[0] + x[1] * x[1])
+            });
+            for kernel in kernels() {
+                let uses_grad = kernel.uses_grad();
+                match setup(&backend, &own, kernel, 64).build() {
+                    Err(Error::Gradient { coordinate: 1, found, expected, .. }) => {
+                        assert!(uses_grad && (found - 2.0 * expected).abs() < 0.1 * expected.abs(), "{found} {expected}");
+                    }
+                    Ok(_) => assert!(!uses_grad),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
         .both("constant energy", |backend| {
             let own = Own::new(2, 0.0, "", |_, grad| {
                 grad.fill(0.0);
