@@ -41,7 +41,7 @@ use scan::{MAX_BYTES, Mistake};
 /// Before each run with a kernel that uses gradients, the gradient is compared with differences of the energy at random points.
 ///
 /// Only functions, constants, structs and aliases are allowed, of up to 1 MiB of text. Entry points, variables and bindings at
-/// module scope, overrides, directives, atomics, barriers, textures, recursion, and loops without a way out are refused. A loop
+/// module scope, overrides, directives, atomics, barriers, textures, recursion, writes to `x`, and loops without a way out are refused. A loop
 /// that has a way out and does not take it cannot be seen before the run: some drivers cut it short, which is noticed
 /// ([`Error::CutShort`]); elsewhere the wait for the device ends in [`Error::Timeout`], or the driver gives the device up
 /// ([`Error::DeviceLost`]).
@@ -115,7 +115,7 @@ impl WgslEnergy {
         let declared = scan::scan(text, stem).map_err(located)?;
         let signatures = |module: &_| audit::signatures(module, stem, &declared).map_err(located);
         let module = parse_alone(file, text, *dim, signatures)?;
-        audit::audit(&module, text.len(), &declared).map_err(located)?;
+        audit::audit(&module, stem, text.len(), &declared).map_err(located)?;
         Ok(self)
     }
 }

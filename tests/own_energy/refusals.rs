@@ -77,6 +77,21 @@ fn hostile() -> Vec<(&'static str, String, &'static str)> {
         ),
         ("break if false", with_statement("loop { continuing { break if false; } }"), never),
         ("loop in a helper", with_item("fn valley_a() { loop {} }"), never),
+        ("changed position", with_statement("(*x)[0] = vec2<f32>(0.0);"), "may not change its position"),
+        ("changed coordinate", with_statement("(*x)[0].y += 1.0;"), "may not change its position"),
+        ("position changed by the contract", with_statement("set_coordinate(x, 1u, 0.0);"), "may not change its position"),
+        ("position cleared", edited("return valley_energy(at, x);", "clear(x); return 1.0;"), "may not change its position"),
+        (
+            "position changed by a helper",
+            with_item("fn valley_a(x: ptr<function, Point>) { valley_b(1u, x); }\nfn valley_b(i: u32, x: ptr<function, Point>) { (*x)[i].x = 1.0; }")
+                .replacen("let p = (*x)[0];", "let p = (*x)[0]; valley_a(x);", 1),
+            "may not change its position",
+        ),
+        (
+            "position changed through a name",
+            with_statement("let y = x; let z = &(*y)[0]; *z = vec2<f32>(1.0);"),
+            "may not change its position",
+        ),
         (
             "part of a variable as a pointer",
             edited("return valley_energy(at, x);", "var s: array<Point, 2>; return valley_energy(at, &s[0]);"),
@@ -147,6 +162,7 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
                 with_item("const valley_a: f32 = 2.0 * 3.0;"),
                 with_item("struct valley_Pair { a: f32, @align(16) b: f32 }"),
                 with_item("alias valley_Number = f32;"),
+                with_statement("var y = *x; y[0].x = 1.0; clear(&y); var z: Point; copy(x, &z); set_coordinate(&z, 0u, 2.0);"),
                 with_item("const_assert DIM == 2u;"),
                 with_item("/* a /* nested */ comment */ // }"),
                 with_item("fn valley_step(v: ptr<function, f32>) { *v += 1.0; }"),

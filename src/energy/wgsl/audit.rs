@@ -1,6 +1,6 @@
 //! What is refused in a user's WGSL although it parses and is valid: everything but arithmetic on its own variables.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use naga::{
     AddressSpace, Arena, Block, Expression, Function, GlobalVariable, Handle, Literal, Module, Scalar, ScalarKind, Span,
@@ -36,7 +36,7 @@ const MAX_INLINED: u64 = 65_536;
 const MAX_CALLS: usize = 32;
 
 /// Audits the user's functions, those whose text lies before `end`.
-pub(super) fn audit(module: &Module, end: usize, declared: &[Declared]) -> Result<(), Mistake> {
+pub(super) fn audit(module: &Module, stem: &str, end: usize, declared: &[Declared]) -> Result<(), Mistake> {
     let own = |span: Span| span.to_range().is_some_and(|range| range.start < end);
     let too_large = |bytes: u64, at: Range<usize>| {
         let message = format!("a value of {bytes} bytes is too large: at most {MAX_VALUE} are allowed");
@@ -56,28 +56,51 @@ pub(super) fn audit(module: &Module, end: usize, declared: &[Declared]) -> Resul
         }
     }
     // Functions stand before their callers.
-    let mut costs: Vec<(u64, usize)> = Vec::new();
+    let mut known: Vec<Known> = Vec::new();
     for (handle, function) in module.functions.iter() {
-        let mut cost = (function.expressions.len() as u64, 0);
         let name = declared.iter().find(|(name, _)| Some(name) == function.name.as_ref());
         let at = name.map_or_else(|| range(module.functions.get_span(handle)), |(_, at)| at.clone());
-        let walk =
-            &mut Walk { module, function, end, own: own(module.functions.get_span(handle)), costs: &costs, cost: &mut cost };
-        if walk.own {
+        let is_own = own(module.functions.get_span(handle));
+        let found = Known { operations: function.expressions.len() as u64, ..Known::default() };
+        let mut walk = Walk { module, function, end, own: is_own, known: &known, found };
+        if is_own {
             variables(module, function, &at)?;
             expressions(module, function)?;
         }
         walk.block(&function.body)?;
-        if walk.own && (cost.0 > MAX_INLINED || cost.1 > MAX_CALLS) {
-            let message =
-                format!("with all functions that it calls this is too long: {} operations, {} calls deep", cost.0, cost.1);
+        let found = walk.found;
+        if is_own && (found.operations > MAX_INLINED || found.calls > MAX_CALLS) {
+            let message = format!(
+                "with all functions that it calls this is too long: {} operations, {} calls deep",
+                found.operations, found.calls
+            );
             return Err(Mistake::new(at, message).note(format!(
                 "drivers inline all calls; at most {MAX_INLINED} operations and {MAX_CALLS} calls are allowed"
             )));
         }
-        costs.push(cost);
+        let is_energy =
+            name.is_some_and(|(name, _)| [format!("{stem}_energy"), format!("{stem}_energy_and_grad")].contains(name));
+        if let (true, Some(write)) = (is_energy, found.writes.get(&POSITION)) {
+            return Err(Mistake::new(write.clone(), "an energy may not change its position")
+                .note("copy it: `var y = *x;`, or what is needed of it"));
+        }
+        known.push(found);
     }
     Ok(())
+}
+
+/// The index of the argument `x` of an energy.
+const POSITION: u32 = 1;
+
+/// What is known of a function once it has been walked through.
+#[derive(Debug, Default)]
+struct Known {
+    /// Expressions and statements, those of all callees included.
+    operations: u64,
+    /// Calls within calls.
+    calls: usize,
+    /// The arguments through which it, or a callee, writes, and where.
+    writes: BTreeMap<u32, Range<usize>>,
 }
 
 fn range(span: Span) -> Range<usize> {
@@ -173,14 +196,14 @@ fn global_variable(globals: &Arena<GlobalVariable>, global: Handle<GlobalVariabl
     Mistake::new(at, format!("`{name}` belongs to the program, not to an energy")).note("read parameters with `param(at + i)`")
 }
 
-/// A walk over the statements of a function, with what its callees cost: (operations, calls deep).
+/// A walk over the statements of a function.
 struct Walk<'a> {
     module: &'a Module,
     function: &'a Function,
     end: usize,
     own: bool,
-    costs: &'a [(u64, usize)],
-    cost: &'a mut (u64, usize),
+    known: &'a [Known],
+    found: Known,
 }
 
 impl Walk<'_> {
@@ -189,7 +212,7 @@ impl Walk<'_> {
     }
 
     fn statement(&mut self, statement: &Statement, at: Range<usize>) -> Result<(), Mistake> {
-        self.cost.0 = self.cost.0.saturating_add(1);
+        self.found.operations = self.found.operations.saturating_add(1);
         match statement {
             Statement::Block(block) => self.block(block),
             Statement::If { accept, reject, .. } => {
@@ -209,20 +232,27 @@ impl Walk<'_> {
                 self.block(continuing)
             }
             Statement::Call { function, arguments, .. } => self.call(*function, arguments, at),
-            Statement::Emit(_)
-            | Statement::Break
-            | Statement::Continue
-            | Statement::Return { .. }
-            | Statement::Store { .. } => Ok(()),
+            Statement::Emit(_) | Statement::Break | Statement::Continue | Statement::Return { .. } => Ok(()),
+            Statement::Store { pointer, .. } => {
+                self.write(*pointer, &at);
+                Ok(())
+            }
             _ if self.own => Err(Mistake::new(at, "this is not allowed in an energy").note(ARITHMETIC)),
             _ => Ok(()),
         }
     }
 
     fn call(&mut self, callee: Handle<Function>, arguments: &[Handle<Expression>], at: Range<usize>) -> Result<(), Mistake> {
-        let (operations, depth) = self.costs.get(callee.index()).copied().unwrap_or((0, 0));
-        self.cost.0 = self.cost.0.saturating_add(operations);
-        self.cost.1 = self.cost.1.max(depth + 1);
+        let known = self.known;
+        if let Some(callee) = known.get(callee.index()) {
+            self.found.operations = self.found.operations.saturating_add(callee.operations);
+            self.found.calls = self.found.calls.max(callee.calls + 1);
+            for &argument in callee.writes.keys() {
+                if let Some(&pointer) = arguments.get(argument as usize) {
+                    self.write(pointer, &at);
+                }
+            }
+        }
         if !self.own {
             return Ok(());
         }
@@ -246,16 +276,27 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an expression is (a part of) a pointer.
-    fn is_pointer(&self, expression: Handle<Expression>) -> bool {
-        match self.function.expressions[expression] {
-            Expression::LocalVariable(_) | Expression::GlobalVariable(_) => true,
-            Expression::FunctionArgument(i) => {
-                let ty = self.function.arguments.get(i as usize).map(|argument| argument.ty);
-                ty.is_some_and(|ty| matches!(self.module.types[ty].inner, TypeInner::Pointer { .. }))
+    /// The variable or argument that an expression is (a part of), if it is a pointer.
+    fn root(&self, expression: Handle<Expression>) -> Option<&Expression> {
+        match &self.function.expressions[expression] {
+            variable @ (Expression::LocalVariable(_) | Expression::GlobalVariable(_)) => Some(variable),
+            argument @ Expression::FunctionArgument(i) => {
+                let ty = self.function.arguments.get(*i as usize).map(|argument| argument.ty);
+                ty.is_some_and(|ty| matches!(self.module.types[ty].inner, TypeInner::Pointer { .. })).then_some(argument)
             }
-            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => self.is_pointer(base),
-            _ => false,
+            Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => self.root(*base),
+            _ => None,
+        }
+    }
+
+    fn is_pointer(&self, expression: Handle<Expression>) -> bool {
+        self.root(expression).is_some()
+    }
+
+    /// Notes a write through a pointer.
+    fn write(&mut self, pointer: Handle<Expression>, at: &Range<usize>) {
+        if let Some(&Expression::FunctionArgument(i)) = self.root(pointer) {
+            self.found.writes.entry(i).or_insert(at.clone());
         }
     }
 
