@@ -68,6 +68,14 @@ fn start(
         e = energy(&x);
     }
     carry_out[chain] = e;
+    outcome[chain] = canary(chain);
+}
+
+// The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
+fn canary(chain: u32) -> u32 {
+    var word = chain ^ run.canary_salt;
+    for (var i = 0u; i < run.canary_steps; i++) { word = word * 1664525u + 1013904223u; }
+    return word;
 }
 
 // Moments of the coordinates and, as row DIM, of the energy over this dispatch (Welford, on data shifted by the first state).
@@ -176,10 +184,8 @@ fn advance(
     if (UNADJUSTED) { carry_out[n * STOPPED_ROW + index] = select(0.0, 1.0, stopped); }
     if (COLLECT) { moments_end(index); }
 
-    // The proof of completion: drivers may cut loops short, so count the steps and run one more loop whose end the host knows.
-    var canary = chain ^ run.canary_salt;
-    for (var i = 0u; i < run.canary_steps; i++) { canary = canary * 1664525u + 1013904223u; }
-    outcome[index] = select(~canary, canary, k == run.steps);
+    let end = canary(chain);
+    outcome[index] = select(~end, end, k == run.steps);
     outcome[n + index] = accepted | select(0u, 0x80000000u, failures != 0u);
     outcome[2u * n + index] = acceptance;
     outcome[3u * n + index] = failures | (first_kind << 24u);

@@ -34,81 +34,129 @@ pub(crate) fn is_inside(energy: f64) -> bool {
     energy.abs() < 1e30
 }
 
-/// Points at which a gradient is compared with differences, around the starts of some chains: coordinates one after another.
-const POINTS: usize = 8;
+/// How far the points lie from the starts of some chains, twice over: the scale of the energy is not known, and at a start that
+/// all chains share (a mode, say) a gradient may be zero by symmetry.
+const DISTANCES: [f64; 8] = [1.0, 0.1, 0.01, 0.001, 1.0, 0.1, 0.01, 0.001];
 /// Coordinates compared at each point.
 const COORDINATES: usize = 16;
-/// Half widths of the central differences, relative to max(1, |x|).
-pub(crate) const WIDTHS: [f64; 4] = [0.1, 0.03, 0.01, 0.003];
+/// Half widths of the central differences: 10^(k/2) from 10⁻⁶ to 10⁵. The narrow ones are for steep energies (scales of 10⁻³ and
+/// less), the wide ones for flat and large ones; a width whose difference drowns in rounding says nothing.
+pub(crate) const WIDTHS: usize = 23;
+/// The accuracy asked of a gradient. A difference at the best width is accurate to 10⁻³ for an energy of scale one in f32, and a
+/// mistake in a formula is seldom below 10⁻¹ at all of the points.
+const TOLERANCE: f64 = 0.01;
+/// Rounding of an energy in units of ε (|E| + 1): a few operations on terms of the size of E or one.
+const ROUNDINGS: f64 = 8.0;
+/// A difference is believed where this many narrower ones do not contradict it.
+const NARROWER: usize = 2;
 
-/// One comparison: a coordinate of a point.
+fn width(k: usize) -> f64 {
+    10f64.powf(0.5 * k as f64 - 6.0)
+}
+
+/// A point, and the coordinates of the gradient to be compared there.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) x: Vec<f32>,
-    pub(crate) coordinate: usize,
+    pub(crate) coordinates: Vec<usize>,
 }
 
 /// Random points near the start, each with a random choice of coordinates. `start` is [dim][chain].
 pub(crate) fn probes(dim: usize, start: &[f32], chains: usize, seed: u64) -> Vec<Probe> {
     let key = key(seed, Stream::Check, 0);
-    let mut probes = Vec::new();
-    for point in 0..POINTS as u32 {
+    let probe = |(point, distance): (u32, f64)| {
         let chain = (Draws::new(key, point, 0).uniform(0) * chains as f64) as usize;
         let mut z = vec![0.0; dim];
         Draws::new(key, point, 0).normals(1, &mut z);
-        let x: Vec<f32> = (0..dim).map(|i| start[i * chains + chain] + 0.5 * z[i] as f32).collect();
-        for k in 0..dim.min(COORDINATES) as u32 {
-            let coordinate = if dim <= COORDINATES {
-                k as usize
-            } else {
-                (Draws::new(key, point, 1 << 20).uniform(k) * dim as f64) as usize
-            };
-            probes.push(Probe { x: x.clone(), coordinate });
-        }
-    }
-    probes
+        let x = (0..dim).map(|i| start[i * chains + chain] + (distance * z[i]) as f32).collect();
+        let choose = |k: u32| match dim <= COORDINATES {
+            true => k as usize,
+            false => (Draws::new(key, point, 1 << 20).uniform(k) * dim as f64) as usize,
+        };
+        Probe { x, coordinates: (0..dim.min(COORDINATES) as u32).map(choose).collect() }
+    };
+    (0..).zip(DISTANCES).map(probe).collect()
 }
 
-/// The position of a probe, moved by `by` half widths of index `width`; with the coordinate's exact value in f32.
-pub(crate) fn moved(probe: &Probe, width: usize, sign: f64) -> Vec<f32> {
-    let mut x = probe.x.clone();
-    let at = f64::from(x[probe.coordinate]);
-    x[probe.coordinate] = (at + sign * WIDTHS[width] * at.abs().max(1.0)) as f32;
-    x
+/// The points at which a probe needs the energy: its own, then, coordinate by coordinate, those below and above it.
+pub(crate) fn points(probe: &Probe) -> Vec<Vec<f32>> {
+    let moved = |i: usize, by: f64| {
+        let mut x = probe.x.clone();
+        x[i] = (f64::from(x[i]) + by) as f32;
+        x
+    };
+    let mut points = vec![probe.x.clone()];
+    for &i in &probe.coordinates {
+        points.extend((0..WIDTHS).flat_map(|k| [moved(i, -width(k)), moved(i, width(k))]));
+    }
+    points
 }
 
-/// Compares one coordinate of the gradient with central differences of the energy: `energies[width] = (x, E) below and above`.
-/// Some width must agree to 2 %, or to the rounding of the energies (`epsilon` relative).
-pub(crate) fn compare(
-    name: &str,
-    probe: &Probe,
-    found: f64,
-    energies: &[[(f64, f64); 2]; WIDTHS.len()],
-    epsilon: f64,
-) -> Result<()> {
-    let mut best = (f64::INFINITY, f64::NAN);
-    for &[(x0, e0), (x1, e1)] in energies {
-        if !(is_inside(e0) && is_inside(e1)) {
-            // At the edge of the support: nothing to compare with.
-            return Ok(());
-        }
-        let expected = (e1 - e0) / (x1 - x0);
-        let allowed = 0.02 * expected.abs().max(found.abs()) + 8.0 * epsilon * (e0.abs().max(e1.abs()) + 1.0) / (x1 - x0);
-        let miss = (found - expected).abs() / allowed;
-        if miss <= 1.0 {
-            return Ok(());
-        }
-        if !(miss >= best.0) {
-            best = (miss, expected);
+/// Compares the gradient at a probe with central differences of the energies at its [`points`]. `epsilon` is the rounding unit
+/// in which they were computed.
+pub(crate) fn compare(name: &str, probe: &Probe, grad: &[f64], energies: &[f64], epsilon: f64) -> Result<()> {
+    if !is_inside(energies[0]) {
+        return Ok(());
+    }
+    let points = points(probe);
+    let sides = points[1..].chunks_exact(2 * WIDTHS).zip(energies[1..].chunks_exact(2 * WIDTHS));
+    for (&coordinate, (points, energies)) in probe.coordinates.iter().zip(sides) {
+        let differences: Vec<_> = points
+            .chunks_exact(2)
+            .zip(energies.chunks_exact(2))
+            .filter_map(|(x, e)| {
+                Difference::new(f64::from(x[1][coordinate]) - f64::from(x[0][coordinate]), e[0], e[1], epsilon)
+            })
+            .collect();
+        if let Some(expected) = contradiction(grad[coordinate], &differences) {
+            let (energy, found, position) = (name.into(), grad[coordinate], probe.x.clone());
+            return Err(Error::Gradient { energy, coordinate, found, expected, position });
         }
     }
-    Err(Error::Gradient {
-        energy: name.into(),
-        coordinate: probe.coordinate,
-        found,
-        expected: best.1,
-        position: probe.x.clone(),
-    })
+    Ok(())
+}
+
+/// A central difference of the energy, and how far rounding may have moved it.
+struct Difference {
+    slope: f64,
+    rounding: f64,
+}
+
+impl Difference {
+    /// None where a side is outside of the support, or where the width vanishes beside the position.
+    fn new(width: f64, below: f64, above: f64, epsilon: f64) -> Option<Self> {
+        let size = below.abs().max(above.abs()) + 1.0;
+        (width > 0.0 && is_inside(below) && is_inside(above))
+            .then(|| Self { slope: (above - below) / width, rounding: ROUNDINGS * epsilon * size / width })
+    }
+}
+
+/// What the differences, of growing width, say a partial derivative is, if they say that it is not `found`.
+///
+/// A difference is informative where rounding moves it by less than the tolerance. One informative difference that agrees is
+/// enough. One that disagrees is believed if no narrower one contradicts it (a wide difference of a crooked energy, or one of an
+/// energy that rounds more than expected, disagrees with narrower ones) and if it misses by more than the next wider one would
+/// move it: differences are off by the square of their width, so by a tenth of that.
+fn contradiction(found: f64, differences: &[Difference]) -> Option<f64> {
+    let mut expected = None;
+    for (i, own) in differences.iter().enumerate() {
+        let size = if found.is_finite() { own.slope.abs().max(found.abs()) } else { own.slope.abs() };
+        if own.rounding > TOLERANCE * size {
+            continue;
+        }
+        let allowed = TOLERANCE * size + own.rounding;
+        let miss = (found - own.slope).abs();
+        if miss <= allowed {
+            return None;
+        }
+        let agrees = |narrow: &Difference| (narrow.slope - own.slope).abs() <= allowed + narrow.rounding;
+        let bends = differences.get(i + 1).map_or(f64::INFINITY, |wide| (wide.slope - own.slope).abs());
+        let is_resolved = miss.is_nan() || miss > bends;
+        if i >= NARROWER && is_resolved && differences[..i].iter().all(agrees) {
+            expected = expected.or(Some(own.slope));
+        }
+    }
+    expected
 }
 
 /// Compares the gradient of an f64 twin with differences of its energy.
@@ -116,17 +164,141 @@ pub(crate) fn gradient_of_twin(target: &dyn Energy, start: &[f32], chains: usize
     let values = target.params();
     let params = Params::new(&values);
     let mut grad = vec![0.0; target.dim()];
+    let in_f64 = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     for probe in probes(target.dim(), start, chains, seed) {
-        let x: Vec<f64> = probe.x.iter().map(|&x| f64::from(x)).collect();
-        if !is_inside(target.energy_and_grad(params, &x, &mut grad)) {
-            continue;
-        }
-        let side = |width: usize, sign: f64| {
-            let x: Vec<f64> = moved(&probe, width, sign).iter().map(|&x| f64::from(x)).collect();
-            (x[probe.coordinate], target.energy(params, &x))
-        };
-        let energies = std::array::from_fn(|width| [side(width, -1.0), side(width, 1.0)]);
-        compare(&target.name(), &probe, grad[probe.coordinate], &energies, f64::from(f32::EPSILON))?;
+        target.energy_and_grad(params, &in_f64(&probe.x), &mut grad);
+        let energies: Vec<_> = points(&probe).iter().map(|x| target.energy(params, &in_f64(x))).collect();
+        compare(&target.name(), &probe, &grad, &energies, TWIN_EPSILON)?;
     }
     Ok(())
+}
+
+/// Rounding of an energy in f64: that of sums of a thousand terms that cancel to a tenth.
+const TWIN_EPSILON: f64 = 1e4 * f64::EPSILON;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Mistake = fn([f32; 2], &[f32]) -> [f32; 2];
+    type Formula = fn(&[f32]) -> (f32, [f32; 2]);
+
+    /// Formulas in f32 as a device computes them, with the standard deviation of the start and its distance from the origin.
+    const FORMULAS: [(&str, Formula, f64, f64); 13] = [
+        ("normal", |x| (0.5 * (x[0] * x[0] + 2.0 * x[1] * x[1]), [x[0], 2.0 * x[1]]), 1.0, 0.0),
+        ("all chains at the mode", |x| (0.5 * (x[0] * x[0] + 2.0 * x[1] * x[1]), [x[0], 2.0 * x[1]]), 0.0, 0.0),
+        ("far start", |x| (0.5 * (x[0] * x[0] + 2.0 * x[1] * x[1]), [x[0], 2.0 * x[1]]), 1.0, 1e5),
+        ("steep", |x| (1e6 * (x[0] * x[0] + 2.0 * x[1] * x[1]), [2e6 * x[0], 4e6 * x[1]]), 1.0, 0.0),
+        (
+            "tiny scale",
+            |x| {
+                let (u, v) = (x[0] / 1e-3, x[1] / 1e-3);
+                ((u * u - 1.0).powi(2) + v * v, [4e3 * u * (u * u - 1.0), 2e3 * v])
+            },
+            1e-3,
+            0.0,
+        ),
+        (
+            "tiny scale, wide start",
+            |x| {
+                let (u, v) = (x[0] / 1e-3, x[1] / 1e-3);
+                ((u * u - 1.0).powi(2) + v * v, [4e3 * u * (u * u - 1.0), 2e3 * v])
+            },
+            1.0,
+            0.0,
+        ),
+        ("large scale", |x| (0.5 * (x[0] / 1e5).powi(2) + (x[1] / 1e5).powi(2), [x[0] / 1e10, 2.0 * x[1] / 1e10]), 1e5, 0.0),
+        ("flat", |x| (1e-4 * x[0] * x[0] + 3e-4 * x[1] * x[1], [2e-4 * x[0], 6e-4 * x[1]]), 1.0, 0.0),
+        ("offset", |x| (1e4 + 0.5 * (x[0] * x[0] + 2.0 * x[1] * x[1]), [x[0], 2.0 * x[1]]), 1.0, 0.0),
+        (
+            "valley",
+            |x| {
+                let d = x[1] - x[0] * x[0];
+                (100.0 * d * d + (1.0 - x[0]).powi(2), [-400.0 * x[0] * d - 2.0 * (1.0 - x[0]), 200.0 * d])
+            },
+            1.0,
+            0.0,
+        ),
+        (
+            "ripples",
+            |x| {
+                let t = std::f32::consts::TAU;
+                let e = |v: f32| v * v + 10.0 * (1.0 - (t * v).cos());
+                (e(x[0]) + e(x[1]), [2.0 * x[0] + 10.0 * t * (t * x[0]).sin(), 2.0 * x[1] + 10.0 * t * (t * x[1]).sin()])
+            },
+            1.0,
+            0.0,
+        ),
+        (
+            "well with soft walls",
+            |x| {
+                let wall = |v: f32| v.max(0.0) + (-v.abs()).exp().ln_1p();
+                let push = |v: f32| 1.0 / (1.0 + (-v).exp());
+                (wall(x[0] - 20.0) + 0.5 * x[1] * x[1], [push(x[0] - 20.0), x[1]])
+            },
+            1.0,
+            0.0,
+        ),
+        (
+            "cone",
+            |x| {
+                let r = (x[0] * x[0] + x[1] * x[1] + 1e-6).sqrt();
+                (3.0 * r, [3.0 * x[0] / r, 3.0 * x[1] / r])
+            },
+            1.0,
+            0.0,
+        ),
+    ];
+
+    /// Mistakes in a gradient.
+    const MISTAKES: [(&str, Mistake); 6] = [
+        ("flipped sign", |g, _| [-g[0], -g[1]]),
+        ("flipped sign of one", |g, _| [g[0], -g[1]]),
+        ("twice one", |g, _| [g[0], 2.0 * g[1]]),
+        ("swapped", |g, _| [g[1], g[0]]),
+        ("zero", |_, _| [0.0; 2]),
+        ("not a number", |g, _| [g[0], f32::NAN]),
+    ];
+
+    fn check(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: Mistake) -> Result<()> {
+        let mut start = vec![0.0; 128];
+        Draws::new(key(seed, Stream::Start, 0), 0, 0).normals(0, &mut start);
+        let start: Vec<_> = start.iter().map(|z| (distance + sd * z) as f32).collect();
+        for probe in probes(2, &start, 64, seed) {
+            let grad = mistake(formula(&probe.x).1, &probe.x).map(f64::from);
+            let energies: Vec<_> = points(&probe).iter().map(|x| f64::from(formula(x).0)).collect();
+            compare("formula", &probe, &grad, &energies, f64::from(f32::EPSILON))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn right_gradients_give_no_alarm() {
+        for (name, formula, sd, distance) in FORMULAS {
+            for seed in 0..200 {
+                let found = check(formula, sd, distance, seed, |g, _| g);
+                assert!(found.is_ok(), "{name}, seed {seed}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        for (name, formula, sd, distance) in FORMULAS {
+            for (mistake, plant) in MISTAKES {
+                let missed: Vec<_> = (0..200).filter(|&seed| check(formula, sd, distance, seed, plant).is_ok()).collect();
+                assert!(missed.is_empty(), "{name}, {mistake}: missed with seeds {missed:?}");
+            }
+        }
+    }
+
+    /// A term is missing: the coupling of the valley's coordinates.
+    #[test]
+    fn a_missing_term_is_found_in_its_coordinate() {
+        let (_, valley, ..) = FORMULAS[9];
+        for seed in 0..200 {
+            let found = check(valley, 1.0, 0.0, seed, |g, x| [g[0] + 400.0 * x[0] * (x[1] - x[0] * x[0]), g[1]]);
+            assert!(matches!(found, Err(Error::Gradient { coordinate: 0, .. })), "seed {seed}: {found:?}");
+        }
+    }
 }

@@ -3,7 +3,9 @@
 //! A program is plain concatenation: a generated header (`const DIM`, …), the contract, the random numbers, the energy's parts,
 //! the kernel and the two entry points of `shaders/main.wgsl`. No template language.
 
-use std::fmt::Write as _;
+mod message;
+
+use std::{fmt::Write as _, ops::Range};
 
 use naga::{
     front::wgsl,
@@ -11,6 +13,8 @@ use naga::{
 };
 
 use crate::{Error, Result, energy::Energy, kernel::Kernel};
+use message::last_cause;
+pub(crate) use message::{render, shader_error};
 
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
@@ -24,6 +28,12 @@ const MAX_CACHED_PARAMS: usize = 512;
 struct Part {
     name: String,
     source: String,
+}
+
+impl Part {
+    fn new(name: &str, source: &str) -> Self {
+        Self { name: name.into(), source: source.into() }
+    }
 }
 
 /// Collects the WGSL parts of an energy; equal parts enter a program once.
@@ -41,7 +51,7 @@ impl Composer {
     /// [`Error::Shader`] where another part of this name has a different text.
     pub fn add(&mut self, stem: &str, source: &str) -> Result<()> {
         match self.parts.iter().find(|part| part.name == stem) {
-            None => self.parts.push(Part { name: stem.into(), source: source.into() }),
+            None => self.parts.push(Part::new(stem, source)),
             Some(part) if part.source == source => {}
             Some(_) => {
                 return Err(shader_error(stem, format!("two different WGSL parts are both named `{stem}`; rename one")));
@@ -55,10 +65,6 @@ impl Composer {
         self.generated += 1;
         format!("{stem}_{}", self.generated)
     }
-}
-
-fn shader_error(part: &str, message: String) -> Error {
-    Error::Shader { part: part.into(), line: 0, column: 0, rendered: format!("error in `{part}`: {message}"), message }
 }
 
 /// What a program is compiled for, besides its energy and kernel. The results do not depend on it but for `collect`.
@@ -92,20 +98,15 @@ impl Program {
         let call = target.compose(&mut composer)?;
         let kernel_at = target.params().len();
 
-        let (lanes, blocks) = lanes(dim);
-        let tail: Vec<_> = (0..lanes).map(|l| if (blocks - 1) * lanes + l < dim { "1.0" } else { "0.0" }).collect();
-        let unrolled = dim <= UNROLLED_DIM;
         let points = 1 + usize::from(kernel.carries_momentum());
-        let mut header = String::new();
+        let mut header = shape_text(dim);
         let _ = write!(
             header,
-            "const DIM = {dim}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\nconst KERNEL_AT = {kernel_at}u;\n\
+            "const KERNEL_AT = {kernel_at}u;\n\
              const SLOTS = {slots}u;\nconst VARIANT = {variant}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
              const STOPPED_ROW = {stopped}u;\nconst COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
-             fn blocks() -> u32 {{ return {blocks_expression}; }}\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
-            tail = tail.join(", "),
             slots = kernel.slots(dim),
             variant = kernel.variant(),
             grad = kernel.uses_grad(),
@@ -115,49 +116,25 @@ impl Program {
             scheduled = options.scheduled,
             collect = options.collect,
             noisy = kernel.noise_level().is_some(),
-            blocks_expression = if unrolled { "BLOCKS" } else { "run.blocks" },
             energy = call.energy("0u", "x"),
             energy_and_grad = call.energy_and_grad("0u", "x", "grad"),
         );
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
-        let cache = options.cache_params && unrolled;
+        let cache = options.cache_params && dim <= UNROLLED_DIM;
         header.push_str(&params_text(kernel_at + kernel.params(dim).len(), cache));
-        let lane = if lanes == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
-        let own = |name: &str, source: &str| Part { name: name.into(), source: source.into() };
-        let mut parts = vec![
-            own("header", &header),
-            own("lane", lane),
-            own("contract", include_str!("../shaders/contract.wgsl")),
-            own("random", include_str!("../shaders/random.wgsl")),
-        ];
+        let mut parts = contract(dim, header);
+        let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
-        parts.push(own(kernel.name(), kernel.source()));
-        parts.push(own("main", include_str!("../shaders/main.wgsl")));
-        Self::join(&parts)
+        parts.push(Part::new(kernel.name(), kernel.source()));
+        parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
+        Self::join(&parts, energy)
     }
 
-    fn join(parts: &[Part]) -> Result<Self> {
-        let mut source = String::new();
-        let mut starts = Vec::with_capacity(parts.len());
-        for part in parts {
-            starts.push(source.len());
-            source.push_str(&part.source);
-            source.push('\n');
-        }
-        let locate = |offset: usize, message: String, label: &str| {
-            let index = starts.partition_point(|&start| start <= offset).saturating_sub(1);
-            render(&parts[index].name, &parts[index].source, offset - starts[index], message, label)
-        };
-        let module = wgsl::parse_str(&source).map_err(|e| {
-            let offset = e.labels().next().and_then(|(span, _)| span.to_range()).map_or(0, |range| range.start);
-            let label = e.labels().next().map(|(_, label)| label.to_owned()).unwrap_or_default();
-            locate(offset, e.message().to_owned(), &label)
-        })?;
-        let info = validator().validate(&module).map_err(|e| {
-            let offset = e.spans().next().and_then(|(span, _)| span.to_range()).map_or(0, |range| range.start);
-            locate(offset, with_sources(e.as_inner()), "")
-        })?;
+    /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
+    fn join(parts: &[Part], energy: Range<usize>) -> Result<Self> {
+        let program = parse(parts, energy, |_| Ok(()))?;
+        let module = &program.module;
         let names: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         let bindings = module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
         if names != ["start", "advance"] || bindings != 9 || !module.overrides.is_empty() {
@@ -166,7 +143,7 @@ impl Program {
                 format!("unexpected entry points or bindings: {names:?}, {bindings} bindings"),
             ));
         }
-        Ok(Self { source, module, info })
+        Ok(program)
     }
 
     /// The WGSL text.
@@ -178,6 +155,79 @@ impl Program {
     pub fn module(&self) -> (&naga::Module, &naga::valid::ModuleInfo) {
         (&self.module, &self.info)
     }
+}
+
+/// Parses a text of an energy together with the contract alone, and, once `inspect` has seen it, validates it.
+pub(crate) fn parse_alone(
+    name: &str,
+    text: &str,
+    dim: usize,
+    inspect: impl FnOnce(&naga::Module) -> Result<()>,
+) -> Result<naga::Module> {
+    let mut header = shape_text(dim);
+    header.push_str("const SLOTS = 1u;\n");
+    header.push_str(&params_text(0, false));
+    // The text stands first, so that offsets in the module are offsets in the text. WGSL does not care for the order.
+    let mut parts = vec![Part::new(name, text)];
+    parts.append(&mut contract(dim, header));
+    Ok(parse(&parts, 0..1, inspect)?.module)
+}
+
+/// Parses and validates the parts; a mistake is reported in one of the `preferred` where it touches one.
+fn parse(parts: &[Part], preferred: Range<usize>, inspect: impl FnOnce(&naga::Module) -> Result<()>) -> Result<Program> {
+    let mut source = String::new();
+    let mut starts = Vec::with_capacity(parts.len());
+    for part in parts {
+        starts.push(source.len());
+        source.push_str(&part.source);
+        source.push('\n');
+    }
+    let part_of = |offset: usize| starts.partition_point(|&start| start <= offset).saturating_sub(1);
+    let locate = |spans: Vec<(Range<usize>, String)>, message: String, notes: Vec<String>, exact: bool| {
+        // The validator gives a function and, within it, the expression: the shortest is the most exact.
+        let place = |(span, _): &&(Range<usize>, String)| (!preferred.contains(&part_of(span.start)), span.len());
+        let found = if exact { spans.iter().min_by_key(place) } else { spans.iter().min_by_key(|s| place(s).0) };
+        let Some((span, label)) = found else {
+            return shader_error(&parts[preferred.start].name, message);
+        };
+        let index = part_of(span.start);
+        let own = span.start - starts[index]..span.end - starts[index];
+        render(&parts[index].name, &parts[index].source, own, message, label, &notes)
+    };
+    let module = wgsl::parse_str(&source).map_err(|e| {
+        let spans = e.labels().filter_map(|(span, label)| Some((span.to_range()?, label.to_owned()))).collect();
+        locate(spans, e.message().to_owned(), e.notes().map(str::to_owned).collect(), false)
+    })?;
+    inspect(&module)?;
+    let info = validator().validate(&module).map_err(|e| {
+        // The innermost place comes first; labels of the validator speak of its own numbering.
+        let spans = e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect();
+        locate(spans, last_cause(e.as_inner()), Vec::new(), true)
+    })?;
+    Ok(Program { source, module, info })
+}
+
+/// The constants of a dimension.
+fn shape_text(dim: usize) -> String {
+    let (lanes, blocks) = lanes(dim);
+    let tail: Vec<_> = (0..lanes).map(|l| if (blocks - 1) * lanes + l < dim { "1.0" } else { "0.0" }).collect();
+    let blocks_expression = if dim <= UNROLLED_DIM { "BLOCKS" } else { "run.blocks" };
+    format!(
+        "const DIM = {dim}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\n\
+         fn blocks() -> u32 {{ return {blocks_expression}; }}\n",
+        tail = tail.join(", "),
+    )
+}
+
+/// The parts that every energy stands on.
+fn contract(dim: usize, header: String) -> Vec<Part> {
+    let lane = if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
+    vec![
+        Part { name: "header".into(), source: header },
+        Part::new("lane", lane),
+        Part::new("contract", include_str!("../shaders/contract.wgsl")),
+        Part::new("random", include_str!("../shaders/random.wgsl")),
+    ]
 }
 
 /// `param(i)`, from a private copy of the parameters or from the storage buffer.
@@ -221,30 +271,4 @@ pub(crate) fn check_dim(dim: usize) -> Result<()> {
 
 pub(crate) fn validator() -> Validator {
     Validator::new(ValidationFlags::all(), Capabilities::empty())
-}
-
-/// A validation error with its causes, in one line.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-/// An error at a byte of a part, shown as rustc would.
-pub(crate) fn render(part: &str, source: &str, offset: usize, message: String, label: &str) -> Error {
-    let offset = offset.min(source.len());
-    let start = source[..offset].rfind('\n').map_or(0, |i| i + 1);
-    let line = source[..offset].matches('\n').count() as u32 + 1;
-    let column = source[start..offset].chars().count() as u32 + 1;
-    let text = source[start..].lines().next().unwrap_or_default();
-    let margin = " ".repeat(line.to_string().len());
-    let indent: String = text.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let rendered = format!(
-        "error: {message}\n{margin}--> {part}:{line}:{column}\n{margin} |\n{line} | {text}\n{margin} | {indent}^ {label}\n",
-    );
-    Error::Shader { part: part.into(), line, column, message, rendered }
 }

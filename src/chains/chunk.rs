@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    Gpu, Result,
+    Error, Gpu, Result,
     kernel::{Control, Kernel},
     pipelines::Pipelines,
 };
@@ -16,6 +16,8 @@ pub(crate) const RING: usize = 3;
 const OUTCOME_ROWS: usize = 5;
 /// The first of them are read back after every slice.
 const LANDED_ROWS: usize = 3;
+/// The proof's loop: long enough to be a loop, short enough to cost nothing.
+pub(crate) const CANARY_STEPS: u32 = 12;
 /// Two timestamps.
 const STAMPS: u64 = 16;
 
@@ -34,6 +36,20 @@ pub(crate) struct Run {
     pub(crate) canary_steps: u32,
     pub(crate) canary_salt: u32,
     pub(crate) padding: [u32; 2],
+}
+
+impl Run {
+    /// Whether every chain, a word each, came to the end of its canary.
+    fn is_proved(&self, words: &[u32]) -> bool {
+        // canary_steps of x -> a x + c are one step of x -> scale x + offset.
+        let (mut scale, mut offset) = (1u32, 0u32);
+        for _ in 0..self.canary_steps {
+            scale = scale.wrapping_mul(1_664_525);
+            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        }
+        let end = |chain: u32| (chain ^ self.canary_salt).wrapping_mul(scale).wrapping_add(offset);
+        words.iter().zip(0u32..).all(|(&word, i)| word == end(self.first_chain.wrapping_add(i)))
+    }
 }
 
 /// Device memory of a chain in bytes.
@@ -114,14 +130,7 @@ pub(crate) struct Landing {
 impl Landing {
     /// Whether every chain took all its steps and came to the end of its canary.
     pub(crate) fn is_whole(&self, run: &Run) -> bool {
-        // canary_steps of x -> a x + c are one step of x -> scale x + offset.
-        let (mut scale, mut offset) = (1u32, 0u32);
-        for _ in 0..run.canary_steps {
-            scale = scale.wrapping_mul(1_664_525);
-            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        }
-        let end = |chain: u32| (chain ^ run.canary_salt).wrapping_mul(scale).wrapping_add(offset);
-        self.words[..self.chains].iter().zip(0u32..).all(|(&word, i)| word == end(run.first_chain.wrapping_add(i)))
+        run.is_proved(&self.words[..self.chains])
     }
 
     /// Accepted steps a chain in the low 16 bits; the highest bit is set where a step failed.
@@ -177,8 +186,18 @@ impl Chunk {
     }
 
     /// Evaluates the energy (and gradient) at the starting positions.
+    ///
+    /// # Errors
+    /// [`Error::CutShort`] where the driver did not run the evaluation to its end.
     pub(crate) fn start(&self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
-        let run = Run { chains: self.chains as u32, blocks: pipelines.blocks(), control, ..Run::zeroed() };
+        let run = Run {
+            chains: self.chains as u32,
+            blocks: pipelines.blocks(),
+            control,
+            canary_steps: CANARY_STEPS,
+            canary_salt: 1,
+            ..Run::zeroed()
+        };
         let berth = &self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
@@ -193,7 +212,9 @@ impl Chunk {
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, &mut encoder, &pipelines.start, &bind, None);
         let submission = gpu.queue().submit([encoder.finish()]);
-        gpu.wait(&submission, timeout, 0)
+        gpu.wait(&submission, timeout, 0)?;
+        let words: Vec<u32> = gpu.read(&berth.outcome, 0, (self.chains * 4) as u64, timeout)?;
+        if run.is_proved(&words) { Ok(()) } else { Err(Error::CutShort { adapter: gpu.info().name.clone(), good_steps: 0 }) }
     }
 
     /// Energies and gradients ([dim][chain], empty for kernels without) after [`start`](Self::start).

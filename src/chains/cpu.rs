@@ -55,7 +55,7 @@ impl CpuChains {
         }
         let (dim, chains) = (target.dim(), setup.chains);
         let params = target.params();
-        if target.check_gradient() {
+        if target.check_gradient() && kernel.uses_grad() {
             check::gradient_of_twin(&*target, &start, chains, setup.seed)?;
         }
         let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };

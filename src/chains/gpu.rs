@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Chains, Collect, Report, Setup, Tally,
-    chunk::{Chunk, Flight, RING},
+    chunk::{CANARY_STEPS, Chunk, Flight, RING},
     cpu::{gradients, next_steps},
     moments::Moments,
     report::Clock,
@@ -25,8 +25,6 @@ const MAX_STEPS: u64 = 65_535;
 const MAX_DRAWS: u64 = 1024;
 /// Slices submitted and not yet confirmed.
 const IN_FLIGHT: usize = RING - 1;
-/// The proof's loop: long enough to be a loop, short enough to cost nothing.
-const CANARY_STEPS: u32 = 12;
 
 /// Chains on a GPU.
 ///
@@ -124,29 +122,18 @@ impl GpuChains {
     /// Compares a user's gradient with differences of the energy, as the device computes both.
     fn check_gradient(&self, start: &[f32]) -> Result<()> {
         let dim = self.setup.target.dim();
-        let probes = check::probes(dim, start, self.setup.chains, self.setup.seed);
-        let widths = check::WIDTHS.len();
-        let mut points = Vec::new();
-        for probe in &probes {
-            points.push(probe.x.clone());
-            for width in 0..widths {
-                points.extend([-1.0, 1.0].map(|sign| check::moved(probe, width, sign)));
-            }
-        }
-        let n = points.len();
-        let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
-        let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
-        let chunk = Chunk::new(&self.gpu, &self.pipelines, 0, &positions, &momenta);
-        chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], self.setup.timeout)?;
-        let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
-        for (probe, at) in probes.iter().zip((0..).step_by(1 + 2 * widths)) {
-            if !check::is_inside(f64::from(energies[at])) {
-                continue;
-            }
-            let side = |at: usize| (f64::from(points[at][probe.coordinate]), f64::from(energies[at]));
-            let sides = std::array::from_fn(|width| [side(at + 1 + 2 * width), side(at + 2 + 2 * width)]);
-            let found = f64::from(grads[probe.coordinate * n + at]);
-            check::compare(&self.setup.target.name(), probe, found, &sides, f64::from(f32::EPSILON))?;
+        // A dispatch a point keeps the buffers small: there are hundreds of differences a point.
+        for probe in check::probes(dim, start, self.setup.chains, self.setup.seed) {
+            let points = check::points(&probe);
+            let n = points.len();
+            let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
+            let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
+            let chunk = Chunk::new(&self.gpu, &self.pipelines, 0, &positions, &momenta);
+            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], self.setup.timeout)?;
+            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
+            let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
+            let grad: Vec<_> = (0..dim).map(|i| f64::from(grads[i * n])).collect();
+            check::compare(&self.setup.target.name(), &probe, &grad, &energies, f64::from(f32::EPSILON))?;
         }
         Ok(())
     }

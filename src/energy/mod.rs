@@ -18,6 +18,7 @@ mod rastrigin;
 mod ring;
 mod rosenbrock;
 mod two_moons;
+mod wgsl;
 
 pub use ackley::Ackley;
 pub use banana::Banana;
@@ -32,6 +33,7 @@ pub use rastrigin::Rastrigin;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
 pub use two_moons::TwoMoons;
+pub use wgsl::WgslEnergy;
 
 use std::sync::Arc;
 
