@@ -36,12 +36,15 @@ pub(crate) fn serve() -> Result<()> {
         let (before, steps_before) = (accepted(runner), runner.chains().steps());
         let (steps, seconds) = runner.run()?;
         let acceptance = (accepted(runner) - before) / (runner.chains().steps() - steps_before) as f64;
+        let positions = runner.chains().positions()?;
+        let mean_square = positions.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / positions.len() as f64;
         let failed: u64 = runner.chains().report().failures.iter().map(|row| row.chains).sum();
         let reply = json!({
             "steps": steps,
             "seconds": seconds,
             "transitions_per_second": steps as f64 * case.chains as f64 / seconds,
             "acceptance": acceptance,
+            "mean_square": mean_square,
             "failed_chains": failed,
             "first_sample_seconds": runner.first_sample,
         });
