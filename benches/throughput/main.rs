@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if let Some(case) = arguments.first_sample {
         let case: Case = serde_json::from_str(&case)?;
-        writeln!(std::io::stdout(), "{}", Runner::new(&case, &Place::Gpu(Gpu::open()?))?.first_sample)?;
+        writeln!(std::io::stdout(), "{}", Runner::new(&case, &Place::Gpu(Box::new(Gpu::open()?)))?.first_sample)?;
         return Ok(());
     }
     if arguments.serve {
@@ -101,7 +101,7 @@ fn places() -> Result<Vec<(Place, Peak)>> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let mut places = Vec::new();
     match Gpu::open() {
-        Ok(gpu) => places.push((Place::Gpu(gpu), unknown)),
+        Ok(gpu) => places.push((Place::Gpu(Box::new(gpu)), unknown)),
         Err(e @ Error::NoAdapter { .. }) => println!("Only the CPU reference: {e}"),
         Err(e) => return Err(e.into()),
     }

@@ -18,7 +18,7 @@ use crate::case::Case;
 /// Where chains run.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    Gpu(Gpu),
+    Gpu(Box<Gpu>),
     Cpu(Arc<ThreadPool>),
 }
 
@@ -77,7 +77,9 @@ impl Runner {
         let start = case.start();
         let begun = Instant::now();
         let chains = match place {
-            Place::Gpu(gpu) => Engine::Gpu(Box::new(GpuChains::new(gpu, case.setup(&Backend::gpu_of(gpu.clone()), start)?)?)),
+            Place::Gpu(gpu) => {
+                Engine::Gpu(Box::new(GpuChains::new(gpu, case.setup(&Backend::gpu_of(Gpu::clone(gpu)), start)?)?))
+            }
             Place::Cpu(pool) => {
                 let setup = case.setup(&Backend::cpu(), start)?;
                 Engine::Cpu(Box::new(pool.install(|| CpuChains::new(setup))?))
@@ -161,7 +163,8 @@ impl Runner {
 }
 
 /// The first sample of a GPU in a fresh process, with the driver's cache of compiled shaders off (Mesa and NVIDIA; Metal and
-/// DX12 have no switch). Opening the device is not counted.
+/// DX12 have no switch). Opening the device is not counted. Only here: Mesa 22.3 without that cache compiles again at every
+/// dispatch.
 pub(crate) fn first_sample_afresh(case: &Case) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--first-sample", &serde_json::to_string(case)?])

@@ -14,7 +14,7 @@ use crate::{
 
 /// Answers requests until the end of the input. The first request of a case builds and warms up, later ones reuse it.
 pub(crate) fn serve() -> Result<()> {
-    let place = Place::Gpu(Gpu::open()?);
+    let place = Place::Gpu(Box::new(Gpu::open()?));
     let mut current: Option<(Case, Runner)> = None;
     let mut output = std::io::stdout();
     writeln!(output, "{}", json!({ "adapter": place.describe() }))?;
@@ -46,7 +46,6 @@ pub(crate) fn serve() -> Result<()> {
             "acceptance": acceptance,
             "mean_square": mean_square,
             "failed_chains": failed,
-            "first_sample_seconds": runner.first_sample,
         });
         writeln!(output, "{reply}")?;
         output.flush()?;
