@@ -25,6 +25,8 @@ const MAX_STEPS: u64 = 65_535;
 const MAX_DRAWS: u64 = 1024;
 /// Slices submitted and not yet confirmed.
 const IN_FLIGHT: usize = RING - 1;
+/// Chains of one submission on a software rasteriser.
+const MOST_IN_SOFTWARE: u64 = 1 << 16;
 
 /// Chains on a GPU.
 ///
@@ -108,8 +110,8 @@ impl GpuChains {
     }
 
     /// The buffers that hold the positions now, [dim][chain] each, for a program that binds them (storage, vertex or copy source).
-    /// There is one unless the positions are larger than a storage binding may be. Valid until the next `advance` or `collect`,
-    /// which may put the positions into another of three buffers.
+    /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
+    /// chains. Valid until the next `advance` or `collect`, which may put the positions into another of three buffers.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {
         self.chunks.iter().map(|chunk| &chunk.positions[self.current]).collect()
     }
@@ -265,7 +267,9 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
-    let most = (binding / bytes_a_chain.largest).min(groups * groups * 64) / 64 * 64;
+    // Each dispatch costs a chain some ten steps' time on software Vulkan: fewer chains a submission leave time for more steps.
+    let worth = if gpu.is_software() { MOST_IN_SOFTWARE } else { u64::MAX };
+    let most = (binding / bytes_a_chain.largest).min(groups * groups * 64).min(worth) / 64 * 64;
     if most == 0 {
         return Err(Error::Limit {
             what: "bytes of 64 chains in one storage binding".into(),

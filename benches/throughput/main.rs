@@ -1,0 +1,140 @@
+//! CPU reference against GPU: `cargo bench --bench throughput -- [--quick] [--json FILE]`.
+//!
+//! Each case (case.rs) is run on the GPU and on the CPU reference in turn, at least five times, each run at least 0.2 s after a
+//! warm-up. A row gives the median with its spread, and the share of what the device itself was measured to do (peak.rs), with
+//! the operations of a transition counted from the formulas (cost.rs).
+
+#![allow(missing_docs, reason = "a program")]
+
+mod case;
+mod cost;
+mod measure;
+mod peak;
+mod row;
+mod serve;
+mod table;
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use ergodic::{Error, Gpu};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::{
+    case::{Case, cases},
+    measure::{Place, Runner, first_sample_afresh},
+    peak::Peak,
+    row::Row,
+};
+
+/// Measures transitions a second of the CPU reference and of the GPU.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The main cases only: about a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Writes the rows, and the rates of the devices themselves, to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Answers requests for single rows on standard input (benches/peers uses this).
+    #[arg(long)]
+    serve: bool,
+    /// Prints the seconds to the first sample of one case.
+    #[arg(long, value_name = "CASE", hide = true)]
+    first_sample: Option<String>,
+    /// Given by cargo bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Timed runs of a row, at the least.
+const RUNS: usize = 5;
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(case) = arguments.first_sample {
+        let case: Case = serde_json::from_str(&case)?;
+        writeln!(std::io::stdout(), "{}", Runner::new(&case, &Place::Gpu(Box::new(Gpu::open()?)))?.first_sample)?;
+        return Ok(());
+    }
+    if arguments.serve {
+        return serve::serve();
+    }
+    if !arguments.bench {
+        // `cargo test --all-targets` runs benchmarks too.
+        println!("Nothing measured: run it as cargo bench --bench throughput");
+        return Ok(());
+    }
+    let mut places = places()?;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")?);
+    bar.set_message("the devices themselves");
+    for (place, peak) in &mut places {
+        *peak = match place {
+            Place::Gpu(gpu) => peak::of_gpu(gpu)?,
+            Place::Cpu(pool) => pool.install(peak::of_cpu)?,
+        };
+        println!("{}", table::peak(place, peak));
+    }
+    let cases = cases(arguments.quick);
+    bar.set_length(cases.len() as u64);
+    let mut rows = Vec::new();
+    for case in &cases {
+        bar.set_message(case.to_string());
+        rows.extend(measure(case, &places).with_context(|| case.to_string())?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    println!("{}", table::rows(&rows));
+    if let Some(path) = arguments.json {
+        let peaks: Vec<_> = places.iter().map(|(place, peak)| json!({ "adapter": place.describe(), "peak": peak })).collect();
+        let text = serde_json::to_string_pretty(&json!({ "quick": arguments.quick, "devices": peaks, "rows": rows }))?;
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The GPU if there is one, the CPU on all threads, and on one; their rates are not yet measured.
+fn places() -> Result<Vec<(Place, Peak)>> {
+    let unknown = Peak { operations_per_second: 0.0, bytes_per_second: 0.0 };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let mut places = Vec::new();
+    match Gpu::open() {
+        Ok(gpu) => places.push((Place::Gpu(Box::new(gpu)), unknown)),
+        Err(e @ Error::NoAdapter { .. }) => println!("Only the CPU reference: {e}"),
+        Err(e) => return Err(e.into()),
+    }
+    places.push((Place::cpu(threads)?, unknown));
+    if threads > 1 {
+        places.push((Place::cpu(1)?, unknown));
+    }
+    Ok(places)
+}
+
+/// Runs a case everywhere, in turn, so that whatever else the machine does disturbs all of them alike.
+fn measure(case: &Case, places: &[(Place, Peak)]) -> Result<Vec<Row>> {
+    let mut runners = Vec::new();
+    for (place, peak) in places {
+        if place.threads().is_none() || case.on_cpu() {
+            let mut runner = Runner::new(case, place)?;
+            runner.warm_up()?;
+            runners.push((runner, peak));
+        }
+    }
+    while !runners.iter().all(|(runner, _)| runner.is_done(RUNS)) {
+        for (runner, _) in runners.iter_mut().filter(|(runner, _)| !runner.is_done(RUNS)) {
+            runner.run()?;
+        }
+    }
+    runners
+        .iter()
+        .map(|(runner, peak)| {
+            let first_sample = match runner.place() {
+                Place::Gpu(_) => first_sample_afresh(case)?,
+                Place::Cpu(_) => runner.first_sample,
+            };
+            Ok(Row::new(case, runner, peak, first_sample))
+        })
+        .collect()
+}
