@@ -56,7 +56,8 @@ impl Pipelines {
         // Whole lanes are read past the last coordinate, and a binding may not be empty.
         values.extend([0.0; 4]);
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
-        let mut pipelines = Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params };
+        let mut pipelines =
+            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params };
         pipelines.advance(gpu, false)?;
         Ok(pipelines)
     }
