@@ -9,7 +9,7 @@ use common::{Density, Options, Picture, progress, thousands};
 use ergodic::{
     Collect, Report, Start,
     energy::Mixture,
-    kernel::{Hmc, Kernel, Mala, Rwm, Ula},
+    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Mala, Rwm, Ula, Underdamped},
 };
 use serde::Serialize;
 
@@ -27,25 +27,29 @@ struct Row {
 /// A kernel, its settings in words, and the energies or gradients that a transition evaluates on average.
 type Case = (Arc<dyn Kernel>, &'static str, u64);
 
-fn cases() -> Vec<Case> {
+fn cases(evaluations: u64) -> Vec<Case> {
     vec![
         (Arc::new(Rwm::new(1.2)), "step 1.2", 1),
-        (Arc::new(Ula::new(0.08)), "step 0.08", 1),
+        (Arc::new(Drift::new(1.2, [0.4, 0.2])), "step 1.2, drift (0.4, 0.2)", 1),
+        (Arc::new(Independence::new([0.0], [3.0])), "proposal N(0, 9)", 1),
         (Arc::new(Mala::new(0.35)), "step 0.35", 1),
         (Arc::new(Hmc::new(0.45, 8).jitter(4)), "step 0.45, 4 to 8 leapfrog steps", 6),
+        (Arc::new(Ula::new(0.08)), "step 0.08", 1),
+        (Arc::new(Underdamped::new(0.3, 0.3)), "step 0.3, friction 0.3", 1),
+        (Arc::new(Annealed::geometric(6.0, 0.05, 10, evaluations / 10, 0.0015)), "noise levels from 6 to 0.05", 1),
     ]
 }
 
 fn main() -> Result<()> {
     let options = Options::read("Do all kernels find all eight modes of a mixture, started in one of them?");
     let backend = options.open()?;
-    let chains = if options.quick { options.count(&backend, 16_384, 1_024) } else { options.count(&backend, 65_536, 8_192) };
-    let (evaluations, draws) = if options.quick { (3_000, 60) } else { (6_000, 120) };
+    let chains = if options.quick { options.count(&backend, 16_384, 1_024) } else { options.count(&backend, 65_536, 4_096) };
+    let (evaluations, draws) = if options.quick { (2_000, 40) } else { (6_000, 120) };
     let target = Arc::new(Mixture::ring(8, 4.0, 0.5)?);
     let density = Density::of(&*target, [-6.4, 6.4], [-6.4, 6.4]);
     let floor = density.of_exact_draws(chains);
 
-    let cases = cases();
+    let cases = cases(evaluations);
     let columns = cases.len().min(4);
     let title = format!(
         "A mixture of eight Gaussians, sampled by {} chains that all start in the mode at the right",
@@ -75,7 +79,7 @@ fn main() -> Result<()> {
         let acceptance = report.mean_acceptance.map_or("unadjusted".into(), |a| format!("{a:.3}"));
         println!(
             "{name:>14} {acceptance:>10} {total_variation:>15.4} {:>14.3e}  {}",
-            report.transitions_per_second,
+            run.report().transitions_per_second,
             report.failed_transitions()
         );
 
