@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         .seed(options.seed)
         .start(Start::point(START))
         .build()?;
-    let mut paths = vec![vec![START]; PATHS];
+    let mut paths = vec![vec![START]; PATHS.min(chains)];
     let mut figures = Figures {
         chains,
         step_size,
@@ -99,7 +99,7 @@ fn main() -> Result<()> {
         panel.line(path, 2.2, colour, 0.85).dots(path.last().copied(), 7.0, colour, 1.0);
     }
     panel.dots([START], 8.0, INK, 1.0).note("start", [0.5, 12.1], Align::Left, INK);
-    panel.axes("paths of six chains", &format!("the first {PATH_STEPS} steps, over the true density")).labels("x", "y");
+    panel.axes("paths of some chains", &format!("the first {PATH_STEPS} steps, over the true density")).labels("x", "y");
 
     let steps = [1.0, last as f64];
     let curve = |values: &[f64]| -> Vec<_> { figures.steps.iter().zip(values).map(|(&k, &v)| [k as f64, v]).collect() };
@@ -129,12 +129,14 @@ fn main() -> Result<()> {
     picture.save("two_gaussians")?;
 
     let found_variation = figures.total_variation[figures.total_variation.len() - 1];
+    // The energy above its minimum has a standard deviation near 1, as that of one Gaussian has.
+    let energy_error = 1.1 / (chains as f64).sqrt();
     let share_error = (0.7 * 0.3 / chains as f64).sqrt();
     options.finish(
         &figures,
         [
             (report.failures.is_empty(), "no transition fails"),
-            ((found / figures.exact_mean_energy - 1.0).abs() < 0.1, "the mean energy is within 10 % of the exact one"),
+            ((found - figures.exact_mean_energy).abs() < 5.0 * energy_error, "the mean energy is within five standard errors"),
             ((share - 0.7).abs() < 5.0 * share_error, "the modes have their weights within five standard errors"),
             (found_variation < 2.0 * figures.total_variation_of_exact_draws, "the total variation is near that of exact draws"),
         ],
