@@ -53,7 +53,7 @@ impl Axis {
     }
 }
 
-/// A tick's number, short: 2000, 0.5, −4, 10⁷.
+/// A tick's number, short: 2000, 0.5, −4, 1e7.
 fn number(v: f64) -> String {
     if v != 0.0 && !(1e-3..1e5).contains(&v.abs()) {
         return format!("{v:e}");
