@@ -203,3 +203,67 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
     /// The f64 twin: moves `state` by one transition. `scratch` holds anything.
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Backend, Error, energy::DoubleWell};
+
+    fn build(kernel: impl Kernel + 'static) -> Result<()> {
+        let target = Arc::new(DoubleWell::new(2, 1.0)?);
+        Backend::cpu().chains_of(target, Arc::new(kernel)).count(2).build().map(drop)
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e30] {
+            for refused in [
+                build(Drift::new(bad, [0.1])),
+                build(Independence::new([0.0], [bad])),
+                build(Underdamped::new(bad, 1.0)),
+                build(Underdamped::new(0.1, bad)),
+                build(Underdamped::new(0.1, 1.0).inverse_mass([1.0, bad])),
+                build(Annealed::new([1.0, bad], 5, 0.1)),
+                build(Annealed::new([1.0], 5, bad)),
+            ] {
+                assert!(matches!(refused, Err(Error::Setting { .. })), "{bad}: {refused:?}");
+            }
+        }
+        for refused in [
+            build(Drift::new(1.0, [f64::NAN])),
+            build(Independence::new([f64::INFINITY], [1.0])),
+            build(Annealed::new([0.5, 1.0], 5, 0.1)),
+            build(Annealed::new([], 5, 0.1)),
+            build(Annealed::new([1.0], 0, 0.1)),
+        ] {
+            assert!(matches!(refused, Err(Error::Setting { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_lengths_are_refused() {
+        for refused in [
+            build(Drift::new(1.0, [0.1; 3])),
+            build(Independence::new([0.0; 3], [1.0])),
+            build(Independence::new([0.0], [1.0; 3])),
+            build(Underdamped::new(0.1, 1.0).inverse_mass([1.0; 3])),
+        ] {
+            assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn annealing_needs_an_energy_with_noise_levels() {
+        let refused = build(Annealed::new([1.0, 0.5], 5, 0.1));
+        assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn good_settings_are_taken() {
+        build(Drift::new(1.0, [0.1, -0.2])).unwrap();
+        build(Independence::new([0.1, 0.2], [1.0])).unwrap();
+        build(Underdamped::new(0.1, 1.0).inverse_mass([2.0])).unwrap();
+    }
+}
