@@ -1,6 +1,7 @@
 //! A user's own energy, from WGSL text alone.
 
 mod audit;
+mod loops;
 mod scan;
 
 use std::{fs::File, io::Read, path::Path};
@@ -41,9 +42,9 @@ use scan::{MAX_BYTES, Mistake};
 /// Before each run with a kernel that uses gradients, the gradient is compared with differences of the energy at random points.
 ///
 /// Only functions, constants, structs and aliases are allowed, of up to 1 MiB of text. Entry points, variables and bindings at
-/// module scope, overrides, directives, atomics, barriers, textures, recursion, writes to `x`, and loops without a way out are refused. A loop
-/// that has a way out and does not take it cannot be seen before the run: some drivers cut it short, which is noticed
-/// ([`Error::CutShort`]); elsewhere the wait for the device ends in [`Error::Timeout`], or the driver gives the device up
+/// module scope, overrides, directives, atomics, barriers, textures, recursion, writes to `x`, and loops without a way out are
+/// refused. A loop that has a way out and does not take it cannot be seen before the run: some drivers cut it short, which is
+/// noticed ([`Error::CutShort`]); elsewhere the wait for the device ends in [`Error::Timeout`], or the driver gives the device up
 /// ([`Error::DeviceLost`]).
 #[derive(Debug, Clone)]
 pub struct WgslEnergy {

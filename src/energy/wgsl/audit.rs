@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use naga::{
-    AddressSpace, Arena, Block, Expression, Function, GlobalVariable, Handle, Literal, Module, Scalar, ScalarKind, Span,
-    Statement, Type, TypeInner,
+    AddressSpace, Arena, Block, Expression, Function, GlobalVariable, Handle, Module, Scalar, ScalarKind, Span, Statement,
+    Type, TypeInner,
 };
 
-use super::scan::{ARITHMETIC, Declared, Mistake};
+use super::{
+    loops::{constant, leaves},
+    scan::{ARITHMETIC, Declared, Mistake},
+};
 
 /// What an energy may call of the contract.
 const CONTRACT: [&str; 13] = [
@@ -221,9 +224,10 @@ impl Walk<'_> {
             }
             Statement::Switch { cases, .. } => cases.iter().try_for_each(|case| self.block(&case.body)),
             Statement::Loop { body, continuing, break_if } => {
+                let out = leaves(self.module, self.function, body, false);
                 let ends = match break_if {
-                    Some(condition) => self.constant(*condition) != Some(false) || self.leaves(body, false),
-                    None => self.leaves(body, false),
+                    Some(condition) => constant(self.module, self.function, *condition) != Some(false) || out,
+                    None => out,
                 };
                 if self.own && !ends {
                     return Err(Mistake::new(at, "this loop never ends").note("give it a condition, a `break` or a `return`"));
@@ -297,42 +301,6 @@ impl Walk<'_> {
     fn write(&mut self, pointer: Handle<Expression>, at: &Range<usize>) {
         if let Some(&Expression::FunctionArgument(i)) = self.root(pointer) {
             self.found.writes.entry(i).or_insert(at.clone());
-        }
-    }
-
-    /// Whether a way leads out of the loop whose body this is; `nested` within a switch or an inner loop, whose breaks end that.
-    fn leaves(&self, block: &Block, nested: bool) -> bool {
-        for statement in block.iter() {
-            let leaves = match statement {
-                Statement::Return { .. } => return true,
-                Statement::Break => return !nested,
-                Statement::Continue => return false,
-                Statement::Block(block) => self.leaves(block, nested),
-                Statement::If { condition, accept, reject } => match self.constant(*condition) {
-                    Some(true) => self.leaves(accept, nested),
-                    Some(false) => self.leaves(reject, nested),
-                    None => self.leaves(accept, nested) || self.leaves(reject, nested),
-                },
-                Statement::Switch { cases, .. } => cases.iter().any(|case| self.leaves(&case.body, true)),
-                Statement::Loop { body, .. } => self.leaves(body, true),
-                _ => false,
-            };
-            if leaves {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// The value of a condition that does not change.
-    fn constant(&self, condition: Handle<Expression>) -> Option<bool> {
-        let literal = match &self.function.expressions[condition] {
-            Expression::Constant(constant) => &self.module.global_expressions[self.module.constants[*constant].init],
-            expression => expression,
-        };
-        match literal {
-            Expression::Literal(Literal::Bool(value)) => Some(*value),
-            _ => None,
         }
     }
 }
