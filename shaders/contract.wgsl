@@ -42,7 +42,6 @@ const ESCAPED = 4u;          // an unadjusted chain left the finite range and st
 const DIVERGENCE = 1000.0;
 
 @group(0) @binding(0) var<uniform> run: Run;
-@group(0) @binding(1) var<storage, read> params: array<f32>;
 @group(0) @binding(2) var<storage, read> controls: array<Control>;
 @group(0) @binding(3) var<storage, read> positions_in: array<f32>;               // [dim][chain]
 @group(0) @binding(4) var<storage, read_write> positions_out: array<f32>;        // [dim][chain]

@@ -152,7 +152,7 @@ impl Gpu {
         self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
     }
 
-    /// A read-only storage buffer with these contents.
+    /// A buffer that shaders read, with these contents.
     pub(crate) fn buffer_with(&self, label: &str, contents: &[u8]) -> wgpu::Buffer {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = self.buffer(label, contents.len() as u64, usage);

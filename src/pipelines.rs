@@ -32,6 +32,7 @@ impl Pipelines {
                 ty: wgpu::BindingType::Buffer {
                     ty: match binding {
                         0 => wgpu::BufferBindingType::Uniform,
+                        1 if program.caches_params() => wgpu::BufferBindingType::Uniform,
                         1 | 2 | 3 | 5 => wgpu::BufferBindingType::Storage { read_only: true },
                         _ => wgpu::BufferBindingType::Storage { read_only: false },
                     },
@@ -53,8 +54,9 @@ impl Pipelines {
         let dim = target.dim();
         let mut values = target.params();
         values.extend(kernel.params(dim));
-        // Whole lanes are read past the last coordinate, and a binding may not be empty.
-        values.extend([0.0; 4]);
+        // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
+        values.extend([0.0; 8]);
+        values.truncate(values.len() / 4 * 4);
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
         let mut pipelines =
             Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params };

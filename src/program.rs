@@ -84,6 +84,7 @@ pub struct Program {
     source: String,
     module: naga::Module,
     info: naga::valid::ModuleInfo,
+    caches_params: bool,
 }
 
 impl Program {
@@ -121,14 +122,15 @@ impl Program {
         );
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
-        let cache = options.cache_params && dim <= UNROLLED_DIM;
-        header.push_str(&params_text(kernel_at + kernel.params(dim).len(), cache));
+        let params = kernel_at + kernel.params(dim).len();
+        let cached = options.cache_params && dim <= UNROLLED_DIM && params <= MAX_CACHED_PARAMS;
+        header.push_str(&params_text(params, cached));
         let mut parts = contract(dim, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
-        Self::join(&parts, energy)
+        Ok(Self { caches_params: cached, ..Self::join(&parts, energy)? })
     }
 
     /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
@@ -144,6 +146,11 @@ impl Program {
             ));
         }
         Ok(program)
+    }
+
+    /// Whether the parameters are a uniform buffer that is copied into variables; else they are a storage buffer.
+    pub fn caches_params(&self) -> bool {
+        self.caches_params
     }
 
     /// The WGSL text.
@@ -204,7 +211,7 @@ fn parse(parts: &[Part], preferred: Range<usize>, inspect: impl FnOnce(&naga::Mo
         let spans = e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect();
         locate(spans, last_cause(e.as_inner()), Vec::new(), true)
     })?;
-    Ok(Program { source, module, info })
+    Ok(Program { source, module, info, caches_params: false })
 }
 
 /// The constants of a dimension.
@@ -230,20 +237,26 @@ fn contract(dim: usize, header: String) -> Vec<Part> {
     ]
 }
 
-/// `param(i)`, from a private copy of the parameters or from the storage buffer.
+/// The binding of the parameters and `param(i)`: from a storage buffer, or from a private copy of a uniform buffer.
 ///
-/// On software Vulkan a load from a storage buffer in a loop costs as much as an exponential, so few parameters are copied into
-/// variables, which the compiler keeps in registers or on the stack. On real GPUs such loads are cached and copies cost registers.
-fn params_text(params: usize, cache: bool) -> String {
-    if !cache || params > MAX_CACHED_PARAMS {
-        return "fn param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n".into();
+/// On software Vulkan a load from a storage buffer costs as much as an exponential, and each is a loop over the lanes, which
+/// takes long to compile. So few parameters are copied into variables, which the compiler keeps in registers or on the stack. On
+/// real GPUs such loads are cached and copies cost registers.
+fn params_text(params: usize, cached: bool) -> String {
+    if !cached {
+        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
+                fn param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
+            .into();
     }
     // Whole lanes are read past the last parameter.
-    let n = params + 3;
-    let fill: String = (0..n).map(|i| format!("    cached_params[{i}] = params[{i}];\n")).collect();
+    let quads = (params + 3).div_ceil(4);
+    let fill: String =
+        (0..4 * quads).map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4])).collect();
     format!(
-        "var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn fill_params() {{\n{fill}}}\n"
+        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
+         var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
+         fn fill_params() {{\n{fill}}}\n",
+        n = 4 * quads,
     )
 }
 
