@@ -69,13 +69,15 @@ fn random_normal_pair(bits: vec2<u32>) -> vec2<f32> {
     return radius * vec2<f32>(bitcast<f32>(bitcast<u32>(x) ^ negate_x), bitcast<f32>(bitcast<u32>(y) ^ negate_y));
 }
 
-// Fills a position with standard normals: coordinate i comes from slot + i/2. Padding is zero.
+// Block b of a position of standard normals: coordinate i comes from slot + i/2. Padding is zero.
+fn random_normal_block(chain: u32, step: u32, slot: u32, b: u32) -> Lane {
+    let own = slot + b * (LANES / 2u);
+    // Where b is a constant, the blocks of bits that padding would take are not computed.
+    if (DIM % LANES != 0u && BLOCKS <= 16u && b == BLOCKS - 1u) { return random_normal_tail(chain, step, own); }
+    return random_normal_lane(chain, step, own) * lane_mask(b);
+}
+
+// Fills a position with standard normals.
 fn random_normals(chain: u32, step: u32, slot: u32, z: ptr<function, Point>) {
-    let whole = blocks() - select(1u, 0u, DIM % LANES == 0u);
-    for (var b = 0u; b < whole; b++) {
-        (*z)[b] = random_normal_lane(chain, step, slot + b * (LANES / 2u));
-    }
-    if (DIM % LANES != 0u) {
-        (*z)[BLOCKS - 1u] = random_normal_tail(chain, step, slot + (BLOCKS - 1u) * (LANES / 2u));
-    }
+    for (var b = 0u; b < blocks(); b++) { (*z)[b] = random_normal_block(chain, step, slot, b); }
 }

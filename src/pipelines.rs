@@ -22,7 +22,7 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>, scheduled: bool) -> Result<Self> {
-        let options = Options { collect: false, scheduled, cache_params: gpu.is_software() };
+        let options = Options { collect: false, scheduled, software: gpu.is_software() };
         let program = Program::new(&*target, &*kernel, options)?;
         let device = gpu.device();
         let entries: Vec<_> = (0..9)

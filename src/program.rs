@@ -4,6 +4,7 @@
 //! the kernel and the two entry points of `shaders/main.wgsl`. No template language.
 
 mod message;
+mod unroll;
 
 use std::{fmt::Write as _, ops::Range};
 
@@ -19,7 +20,7 @@ pub(crate) use message::{render, shader_error};
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
 /// Up to this dimension, loops over coordinates have a constant trip count and are unrolled; above, compiling takes too long.
-const UNROLLED_DIM: usize = 128;
+const UNROLLED_DIM: usize = 64;
 /// More parameters than this are not worth a private copy.
 const MAX_CACHED_PARAMS: usize = 512;
 
@@ -74,8 +75,8 @@ pub struct Options {
     pub collect: bool,
     /// Read the step size and its like from a table, a row a step; else they never change.
     pub scheduled: bool,
-    /// Copy few parameters into variables (for software adapters).
-    pub cache_params: bool,
+    /// Write the text as software Vulkan runs it best: few parameters are copied into variables, loops over lanes are written out.
+    pub software: bool,
 }
 
 /// A checked WGSL program for one energy, one kernel, and with or without moments.
@@ -123,14 +124,20 @@ impl Program {
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
         let params = kernel_at + kernel.params(dim).len();
-        let cached = options.cache_params && dim <= UNROLLED_DIM && params <= MAX_CACHED_PARAMS;
+        let cached = options.software && dim <= UNROLLED_DIM && params <= MAX_CACHED_PARAMS;
         header.push_str(&params_text(params, cached));
         let mut parts = contract(dim, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
-        Ok(Self { caches_params: cached, ..Self::join(&parts, energy)? })
+        let mut program = Self::join(&parts, energy)?;
+        if options.software && dim <= UNROLLED_DIM {
+            // Only now, so that mistakes are reported in the text as it was written.
+            let text = unroll::unroll(&program.source, lanes(dim).1);
+            program = parse(&[Part { name: "program".into(), source: text }], 0..1, |_| Ok(()))?;
+        }
+        Ok(Self { caches_params: cached, ..program })
     }
 
     /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.

@@ -15,12 +15,12 @@ fn transition(
     var g: Point;
     var v: Point;
     // With v = M^-1/2 p the kinetic energy is |v|^2 / 2, and M enters only as a scale of the coordinates.
-    random_normals(chain, step, 1u, &v);
     let kick = control.step_size / control.temperature;
     var kinetic = 0.0;
     for (var b = 0u; b < blocks(); b++) {
-        kinetic += dot(v[b], v[b]);
-        v[b] -= 0.5 * kick * hmc_scale(b) * (*grad)[b];
+        let start = random_normal_block(chain, step, 1u, b);
+        kinetic += dot(start, start);
+        v[b] = start - 0.5 * kick * hmc_scale(b) * (*grad)[b];
         q[b] = (*x)[b];
     }
     var proposed = *e;

@@ -15,11 +15,10 @@ fn transition(
     let noise = sqrt(2.0 * control.step_size);
     var proposal: Point;
     var proposal_grad: Point;
-    random_normals(chain, step, 1u, &proposal);
     var log_ratio = 0.0;
     // log q(x' | x) = -|z|^2 / 2.
     for (var b = 0u; b < blocks(); b++) {
-        let z = proposal[b];
+        let z = random_normal_block(chain, step, 1u, b);
         log_ratio += dot(z, z);
         proposal[b] = (*x)[b] - drift * (*grad)[b] + noise * z;
     }

@@ -11,9 +11,8 @@ fn transition(
     e: ptr<function, f32>,
 ) -> Info {
     var proposal: Point;
-    random_normals(chain, step, 1u, &proposal);
     for (var b = 0u; b < blocks(); b++) {
-        proposal[b] = (*x)[b] + control.step_size * proposal[b];
+        proposal[b] = (*x)[b] + control.step_size * random_normal_block(chain, step, 1u, b);
     }
     let proposed = energy(&proposal);
     let info = metropolis(chain, step, 0u, proposed, (*e - proposed) / control.temperature);

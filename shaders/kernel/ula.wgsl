@@ -13,9 +13,8 @@ fn transition(
     let noise = sqrt(2.0 * control.step_size * control.temperature);
     var proposal: Point;
     var proposal_grad: Point;
-    random_normals(chain, step, 0u, &proposal);
     for (var b = 0u; b < blocks(); b++) {
-        proposal[b] = (*x)[b] - control.step_size * (*grad)[b] + noise * proposal[b];
+        proposal[b] = (*x)[b] - control.step_size * (*grad)[b] + noise * random_normal_block(chain, step, 0u, b);
     }
     let proposed = energy_and_grad(&proposal, &proposal_grad);
     var size = 0.0;
