@@ -19,8 +19,8 @@ pub(crate) use message::{render, shader_error};
 
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
-/// Up to this dimension, loops over coordinates have a constant trip count and are unrolled; above, compiling takes too long.
-const UNROLLED_DIM: usize = 64;
+/// Up to this dimension, loops over lanes have a constant trip count; above, software Vulkan takes too long to compile them.
+const UNROLLED_DIM: usize = 32;
 /// More parameters than this are not worth a private copy.
 const MAX_CACHED_PARAMS: usize = 512;
 
@@ -257,8 +257,9 @@ fn params_text(params: usize, cached: bool) -> String {
     }
     // Whole lanes are read past the last parameter.
     let quads = (params + 3).div_ceil(4);
-    let fill: String =
-        (0..4 * quads).map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4])).collect();
+    let fill: String = (0..4 * quads)
+        .map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
+        .collect();
     format!(
         "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
          var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
