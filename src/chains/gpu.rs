@@ -293,7 +293,7 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
     // Chunks of nearly equal size.
     let size = setup.chains.div_ceil(chunks).div_ceil(64) * 64;
     let mut sizes = vec![size; setup.chains / size];
-    sizes.extend((setup.chains % size > 0).then_some(setup.chains % size));
+    sizes.extend(Some(setup.chains % size).filter(|&rest| rest > 0));
     Ok(sizes)
 }
 
