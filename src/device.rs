@@ -198,6 +198,10 @@ impl Gpu {
 
     /// An error that the device reported since the last call, if any.
     pub(crate) fn check(&self, good_steps: u64) -> Result<()> {
+        if lock(&self.faults).error.is_some() {
+            // A lost device may show as an invalid buffer first; its loss is told when it is polled.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
         let mut faults = lock(&self.faults);
         if let Some(reason) = &faults.lost {
             return Err(Error::DeviceLost { good_steps, reason: reason.clone() });

@@ -1,4 +1,4 @@
-//! Samples energy-based models.
+#![doc = include_str!("../README.md")]
 
 pub use wgpu;
 

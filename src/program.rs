@@ -252,7 +252,8 @@ fn contract(dim: usize, header: String) -> Vec<Part> {
 fn params_text(params: usize, cached: bool) -> String {
     if !cached {
         return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
-                fn param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
+                fn param(i: u32) -> f32 { return params[i]; }\n\
+                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
             .into();
     }
     // Whole lanes are read past the last parameter.
@@ -263,7 +264,7 @@ fn params_text(params: usize, cached: bool) -> String {
     format!(
         "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
          var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn fill_params() {{\n{fill}}}\n",
+         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n",
         n = 4 * quads,
     )
 }

@@ -28,6 +28,7 @@ alias Point = array<Lane, BLOCKS>;
 struct Run { key: vec2<u32> }
 var<private> run: Run;
 fn blocks() -> u32 { return BLOCKS; }
+fn lane_mask(b: u32) -> Lane { return TAIL_MASK; }
 fn param(i: u32) -> f32 { return 0.0; }
 @group(0) @binding(0) var<storage, read> input: array<u32>;
 @group(0) @binding(1) var<storage, read_write> output: array<u32>;

@@ -148,7 +148,7 @@ fn faults() -> Vec<Fault> {
         ("a trajectory", Arc::new(Hmc::new(0.2, 8)), Arc::new(Hmc::new(0.20001, 8))),
         ("a drift", Arc::new(Drift::new(0.7, [0.4])), Arc::new(Drift::new(0.7, [0.4001]))),
         ("a friction", underdamped.clone(), Arc::new(Underdamped::new(0.2, 1.501))),
-        ("another slot", Planted::wgsl(rwm.clone(), "step, 1u, &proposal", "step, 2u, &proposal"), rwm.clone()),
+        ("another slot", Planted::wgsl(rwm.clone(), "step, 1u, b", "step, 2u, b"), rwm.clone()),
         ("a ratio", Planted::wgsl(rwm.clone(), "(*e - proposed)", "0.999 * (*e - proposed)"), rwm.clone()),
         ("an old energy", Planted::wgsl(rwm.clone(), "select(*e, proposed, info.accepted)", "*e"), rwm),
         ("an old momentum", Planted::wgsl(underdamped.clone(), "move_if(accepted, &v, momentum);", ""), underdamped),

@@ -17,7 +17,7 @@ fn whitened_row(own: u32, group: u32, l: u32, block: u32) -> Lane {
     if (BLOCKS <= 2u) { return param_lane(row, block); }
     let at = row + block * LANES;
     var v = Lane(0.0);
-    for (var i = 0u; i < LANES; i++) { v[i] = params[at + i]; }
+    for (var i = 0u; i < LANES; i++) { v[i] = stored_param(at + i); }
     return v * lane_mask(block);
 }
 

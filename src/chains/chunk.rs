@@ -248,16 +248,19 @@ impl Chunk {
         if collect {
             berth.moments.get_or_insert_with(|| gpu.buffer("moments", moment_bytes, STATE));
         }
-        if berth.staging.as_ref().is_none_or(|staging| staging.size() < bytes) {
-            berth.staging = Some(gpu.buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST));
-        }
+        let staging = match &berth.staging {
+            Some(staging) if staging.size() >= bytes => staging.clone(),
+            _ => {
+                let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                berth.staging.insert(gpu.buffer("staging", bytes, uses)).clone()
+            }
+        };
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         let berth = &self.berths[index];
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
         let bind = self.bind(gpu, pipelines, berth, controls, state, collect);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
         self.dispatch(gpu, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
-        let Some(staging) = berth.staging.clone() else { unreachable!("made above") };
         encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
         if let (true, Some(moments)) = (collect, &berth.moments) {
             encoder.copy_buffer_to_buffer(moments, 0, &staging, landed_bytes, moment_bytes);
