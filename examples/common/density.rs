@@ -27,10 +27,13 @@ impl Density {
     /// Sums the density of a two-dimensional energy at temperature 1 over a box.
     pub fn of(energy: &dyn Energy, x: [f64; 2], y: [f64; 2]) -> Self {
         let values = energy.params();
-        let params = Params::new(&values);
+        Self::of_formula(|x, y| energy.energy(Params::new(&values), &[x, y]), x, y)
+    }
+
+    /// The same for an energy given as a function.
+    pub fn of_formula(energy: impl Fn(f64, f64) -> f64 + Sync, x: [f64; 2], y: [f64; 2]) -> Self {
         let at = |[low, high]: [f64; 2], i: usize| low + (high - low) * (i as f64 + 0.5) / FINE as f64;
-        let energies: Vec<f64> =
-            (0..FINE * FINE).into_par_iter().map(|i| energy.energy(params, &[at(x, i % FINE), at(y, i / FINE)])).collect();
+        let energies: Vec<f64> = (0..FINE * FINE).into_par_iter().map(|i| energy(at(x, i % FINE), at(y, i / FINE))).collect();
         let least_energy = energies.iter().copied().fold(f64::INFINITY, f64::min);
         let mut cells = vec![0.0; COARSE * COARSE];
         let (mut sum, mut sum_energy) = (0.0, 0.0);

@@ -2,36 +2,25 @@
 //!
 //! `cargo run --release --example own_energy -- [--quick] [--json FILE]`
 
-mod picture;
+#[path = "../common/mod.rs"]
+mod common;
 
-use std::{ops::ControlFlow, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::Parser;
-use ergodic::{Backend, Collect, Error, Report, Start, energy::WgslEnergy, kernel::Hmc};
-use indicatif::{ProgressBar, ProgressStyle};
+use common::{Density, Options, Picture, progress, thousands};
+use ergodic::{Backend, Chains, Collect, Error, Start, energy::WgslEnergy, kernel::Hmc};
 use serde_json::json;
 
 /// depth, winding, width.
 const PARAMS: [f32; 3] = [3.0, 2.0, 2.5];
-/// The picture shows [-HALF, HALF]^2.
-const HALF: f64 = 8.0;
-
-#[derive(Parser)]
-#[command(
-    about = "A user's own energy from WGSL files: a mistake and its message, a wrong gradient and its message, then the right run"
-)]
-struct Options {
-    /// Fewer chains and steps: at most 20 seconds on two cores.
-    #[arg(long)]
-    quick: bool,
-    /// Writes the figures to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
+/// The picture shows this square.
+const BOX: [f64; 2] = [-8.0, 8.0];
+/// This one holds all of the density: outside, less than 1e-8 of it.
+const ALL: [f64; 2] = [-16.0, 16.0];
 
 fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+    let options = Options::read("What happens with a mistake, with a wrong gradient, and with a right energy of one's own?");
     println!("1. A file with a mistake\n");
     let mistake = match spiral("1_mistake") {
         Err(error @ Error::Shader { .. }) => error.to_string(),
@@ -39,12 +28,11 @@ fn main() -> anyhow::Result<()> {
     };
     println!("{mistake}");
 
-    let backend = Backend::best()?;
+    let backend = options.open()?;
     if backend.gpu().is_none() {
         println!("The rest of this example needs a GPU (a software one will do), since WGSL text alone has no CPU twin:");
-        println!("{}", backend.describe());
         println!("On Debian and Ubuntu, `apt install mesa-vulkan-drivers` brings a software GPU.");
-        return write_json(&options, &json!({ "mistake": mistake, "skipped": backend.describe() }));
+        return options.finish(&json!({ "mistake": mistake, "skipped": backend.describe() }), []);
     }
 
     println!("2. A wrong gradient\n");
@@ -55,23 +43,46 @@ fn main() -> anyhow::Result<()> {
     println!("{wrong_gradient}\n");
 
     println!("3. Both corrected\n");
-    let (count, warm_up, draws) = if options.quick { (32_768, 100, 150) } else { (65_536, 300, 600) };
-    let (report, positions) = sample(&backend, count, warm_up, draws)?;
+    let count = options.count(&backend, if options.quick { 32_768 } else { 65_536 }, 0);
+    let mut chains = build(&backend, count, options.seed)?;
+    chains.advance(if options.quick { 100 } else { 300 })?;
+    let report = chains.collect(Collect::draws(if options.quick { 150 } else { 600 }))?;
     println!("{report}\n");
-    let exact = exact_mean_energy();
+    let positions = chains.positions()?;
+
+    let exact = Density::of_formula(energy, ALL, ALL);
     let mean = report.energy_moments.context("moments were collected")?;
     let mcse = mean.mcse.context("there are many chains")?;
-    println!("mean energy: {:.5} ± {mcse:.5} by the chains, {exact:.5} by quadrature", mean.mean);
-    let path = picture::save("own_energy", HALF, energy, &positions)?;
-    println!("picture: {} (left: chains over the true density; right: histogram of all chains)", path.display());
-    write_json(
-        &options,
+    let errors = (mean.mean - exact.mean_energy) / mcse;
+    println!("mean energy: {:.5} ± {mcse:.5} by the chains, {:.5} by quadrature", mean.mean, exact.mean_energy);
+
+    let says = format!("{} chains of HMC on an energy given as a WGSL file", thousands(count));
+    let mut picture = Picture::grid("A galaxy with two arms", &says, 2, 1, [620, 620], false)?;
+    let mut panel = picture.panel(0, 0, BOX, BOX);
+    panel.field(|x, y| (exact.least_energy - energy(x, y)).exp().sqrt());
+    panel.axes("the density", "exp(-E(x)), its square root shown");
+    let mut panel = picture.panel(1, 0, BOX, BOX);
+    panel.samples(&positions, &exact);
+    panel.contours(|x, y| energy(x, y) - exact.least_energy, &[2.0, 4.5], [1.0; 3], 0.45);
+    let found = format!(
+        "acceptance {:.2}, total variation {:.3}",
+        report.mean_acceptance.unwrap_or(1.0),
+        exact.total_variation(&positions)
+    );
+    panel.axes("the chains", &format!("{found} (exact draws: {:.3})", exact.of_exact_draws(count)));
+    picture.save("own_energy")?;
+
+    options.finish(
         &json!({
             "mistake": mistake,
             "wrong_gradient": wrong_gradient,
             "report": report,
-            "mean_energy": { "found": mean.mean, "mcse": mcse, "exact": exact, "errors": (mean.mean - exact) / mcse },
+            "mean_energy": { "found": mean.mean, "mcse": mcse, "exact": exact.mean_energy, "errors": errors },
         }),
+        [
+            (errors.abs() < 5.0, "the mean energy is within five errors of the quadrature"),
+            (report.failures.is_empty(), "no transition failed"),
+        ],
     )
 }
 
@@ -82,25 +93,9 @@ fn spiral(folder: &str) -> ergodic::Result<WgslEnergy> {
     WgslEnergy::from_file(path, 2, PARAMS)
 }
 
-fn sample(backend: &Backend, count: usize, warm_up: u64, draws: u64) -> anyhow::Result<(Report, Vec<f32>)> {
-    let bar = ProgressBar::new(warm_up + draws).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} steps {eta}")?);
-    let shown = bar.clone();
-    let mut chains = backend
-        .chains(spiral("3_right")?, Hmc::new(0.12, 16).jitter(8))
-        .count(count)
-        .seed(7)
-        .start(Start::normal([0.0], 2.0))
-        .on_progress(move |progress| {
-            // Two calls: the second counts on from the first.
-            let before = if progress.total == draws { warm_up } else { 0 };
-            shown.set_position(before + progress.done);
-            ControlFlow::Continue(())
-        })
-        .build()?;
-    chains.advance(warm_up)?;
-    let report = chains.collect(Collect::draws(draws))?;
-    bar.finish_and_clear();
-    Ok((report, chains.positions()?))
+fn build(backend: &Backend, count: usize, seed: u64) -> anyhow::Result<Box<dyn Chains>> {
+    let setup = backend.chains(spiral("3_right")?, Hmc::new(0.12, 16).jitter(8)).count(count).seed(seed);
+    Ok(setup.start(Start::normal([0.0], 2.0)).on_progress(progress("hmc")).build()?)
 }
 
 /// The energy in f64, for the true density.
@@ -108,22 +103,4 @@ fn energy(x: f64, y: f64) -> f64 {
     let [depth, winding, width] = PARAMS.map(f64::from);
     let (r2, phase) = (x * x + y * y, 2.0 * y.atan2(x) - winding * x.hypot(y));
     depth * (1.0 - phase.cos()) * r2 / (1.0 + r2) + 0.5 * r2 / (width * width)
-}
-
-/// ∫ E exp(−E) / ∫ exp(−E) by the midpoint rule, which for a smooth density that has died away at the edges is exact to far
-/// more digits than are shown.
-fn exact_mean_energy() -> f64 {
-    let (half, n) = (2.0 * HALF, 2000);
-    let at = |i: usize| half * ((2 * i + 1) as f64 / n as f64 - 1.0);
-    let energies = (0..n * n).map(|i| energy(at(i % n), at(i / n)));
-    let (sum, mass) = energies.fold((0.0, 0.0), |(sum, mass), e| (sum + e * (-e).exp(), mass + (-e).exp()));
-    sum / mass
-}
-
-fn write_json(options: &Options, figures: &serde_json::Value) -> anyhow::Result<()> {
-    if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(figures)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
 }
