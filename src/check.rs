@@ -61,7 +61,7 @@ pub(crate) struct Probe {
     pub(crate) coordinates: Vec<usize>,
 }
 
-/// Random points near the start, each with a random choice of coordinates. `start` is [dim][chain].
+/// Random points near the start, each with a random choice of coordinates. `start` is `[dim][chain]`.
 pub(crate) fn probes(dim: usize, start: &[f32], chains: usize, seed: u64) -> Vec<Probe> {
     let key = key(seed, Stream::Check, 0);
     let probe = |(point, distance): (u32, f64)| {

@@ -26,7 +26,7 @@ pub enum Start {
         /// Upper bounds, likewise.
         high: Vec<f64>,
     },
-    /// A user's positions, [dim][chain].
+    /// A user's positions, `[dim][chain]`.
     Array(Vec<f32>),
 }
 
@@ -53,12 +53,12 @@ impl Start {
         Self::Uniform { low: low.into(), high: high.into() }
     }
 
-    /// A user's positions, [dim][chain].
+    /// A user's positions, `[dim][chain]`.
     pub fn array(positions: impl Into<Vec<f32>>) -> Self {
         Self::Array(positions.into())
     }
 
-    /// The positions, [dim][chain], of the chains first..first + chains.
+    /// The positions, `[dim][chain]`, of the chains first..first + chains.
     pub(crate) fn positions(&self, dim: usize, first: u32, chains: usize, seed: u64) -> Result<Vec<f32>> {
         let draws = |chain: usize| Draws::new(key(seed, Stream::Start, 0), first.wrapping_add(chain as u32), 0);
         let mut x = vec![0f32; dim * chains];

@@ -82,16 +82,20 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for case in &cases {
         bar.set_message(case.to_string());
-        rows.extend(measure(case, &places).with_context(|| case.to_string())?);
+        let measured = measure(case, &places).with_context(|| case.to_string())?;
+        bar.suspend(|| println!("{case}: {}", table::brief(&measured)));
+        rows.extend(measured);
+        // After every case, so that a run that is broken off leaves what it has measured.
+        if let Some(path) = &arguments.json {
+            let peaks: Vec<_> =
+                places.iter().map(|(place, peak)| json!({ "adapter": place.describe(), "peak": peak })).collect();
+            let text = serde_json::to_string_pretty(&json!({ "quick": arguments.quick, "devices": peaks, "rows": rows }))?;
+            std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
     println!("{}", table::rows(&rows));
-    if let Some(path) = arguments.json {
-        let peaks: Vec<_> = places.iter().map(|(place, peak)| json!({ "adapter": place.describe(), "peak": peak })).collect();
-        let text = serde_json::to_string_pretty(&json!({ "quick": arguments.quick, "devices": peaks, "rows": rows }))?;
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
     Ok(())
 }
 

@@ -19,6 +19,15 @@ fn scaled(value: f64, unit: &str) -> String {
     format!("{:.1} {prefix}{unit}", value / scale)
 }
 
+/// A case as soon as it is measured.
+pub(crate) fn brief(rows: &[Row]) -> String {
+    let of = |row: &Row| {
+        let place = row.threads.map_or(row.backend.to_owned(), |n| format!("{} x{n}", row.backend));
+        format!("{place} {:.2} M/s", row.transitions_per_second / 1e6)
+    };
+    rows.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
 /// A group for each energy: a line for each case, with a column for each place.
 pub(crate) fn rows(rows: &[Row]) -> String {
     let mut text = String::new();

@@ -143,7 +143,7 @@ impl Landing {
         &self.words[2 * self.chains..3 * self.chains]
     }
 
-    /// Shift, mean and m2, each [row][chain].
+    /// Shift, mean and m2, each `[row][chain]`.
     pub(crate) fn moments(&self, rows: usize) -> Option<(&[f32], &[f32], &[f32])> {
         let all: &[f32] = bytemuck::cast_slice(&self.words[LANDED_ROWS * self.chains..]);
         let n = rows * self.chains;
@@ -158,7 +158,7 @@ impl Landing {
 }
 
 impl Chunk {
-    /// Buffers for chains at `positions`, [dim][chain], with `momenta` of the same shape or none.
+    /// Buffers for chains at `positions`, `[dim][chain]`, with `momenta` of the same shape or none.
     pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, first: usize, positions: &[f32], momenta: &[f32]) -> Self {
         let dim = pipelines.dim();
         let chains = positions.len() / dim;
@@ -217,7 +217,7 @@ impl Chunk {
         if run.is_proved(&words) { Ok(()) } else { Err(Error::CutShort { adapter: gpu.info().name.clone(), good_steps: 0 }) }
     }
 
-    /// Energies and gradients ([dim][chain], empty for kernels without) after [`start`](Self::start).
+    /// Energies and gradients (`[dim][chain]`, empty for kernels without) after [`start`](Self::start).
     pub(crate) fn evaluated(&self, gpu: &Gpu, pipelines: &Pipelines, timeout: Duration) -> Result<(Vec<f32>, Vec<f32>)> {
         let rows = 1 + if pipelines.kernel().uses_grad() { pipelines.dim() } else { 0 };
         let mut energies: Vec<f32> = gpu.read(&self.carry[0], 0, (rows * self.chains * 4) as u64, timeout)?;

@@ -90,7 +90,7 @@ impl CpuChains {
         })
     }
 
-    /// The positions in f64, [dim][chain].
+    /// The positions in f64, `[dim][chain]`.
     pub fn positions_f64(&self) -> Vec<f64> {
         let dim = self.target.dim();
         (0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i])).collect()

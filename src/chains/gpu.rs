@@ -109,7 +109,7 @@ impl GpuChains {
         Ok(chains)
     }
 
-    /// The buffers that hold the positions now, [dim][chain] each, for a program that binds them (storage, vertex or copy source).
+    /// The buffers that hold the positions now, `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
     /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
     /// chains. Valid until the next `advance` or `collect`, which may put the positions into another of three buffers.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {

@@ -59,7 +59,7 @@ pub trait Chains: std::fmt::Debug {
     /// Steps done since the start.
     fn steps(&self) -> u64;
 
-    /// The positions, [dim][chain].
+    /// The positions, `[dim][chain]`.
     ///
     /// # Errors
     /// Device errors.

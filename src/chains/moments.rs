@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Moments of (dim + 1) rows (the coordinates, then the energy) of every chain: [row][chain].
+/// Moments of (dim + 1) rows (the coordinates, then the energy) of every chain: `[row][chain]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Moments {
     chains: usize,
@@ -33,7 +33,7 @@ impl Moments {
         *m2 += new_m2 + d * d * (draws * n / total);
     }
 
-    /// Merges a slice of `n` draws of the chains from `first` on: shift, mean and m2 are [row][chain of the slice] in f32.
+    /// Merges a slice of `n` draws of the chains from `first` on: shift, mean and m2 are `[row][chain of the slice]` in f32.
     pub(crate) fn merge_slice(&mut self, first: usize, chains: usize, n: u64, shift: &[f32], mean: &[f32], m2: &[f32]) {
         let (draws, n) = (self.draws as f64, n as f64);
         let all = self.chains;

@@ -131,7 +131,7 @@ impl Setup {
         })
     }
 
-    /// The start, [dim][chain], once everything that can be checked without a device has been.
+    /// The start, `[dim][chain]`, once everything that can be checked without a device has been.
     pub(crate) fn check(&self) -> Result<Vec<f32>> {
         let dim = self.target.dim();
         check_dim(dim)?;
@@ -205,7 +205,7 @@ impl Setup {
         }
     }
 
-    /// The starting momenta, [dim][chain]: velocities from N(0, T).
+    /// The starting momenta, `[dim][chain]`: velocities from N(0, T).
     pub(crate) fn momenta(&self) -> Vec<f32> {
         let dim = self.target.dim();
         let scale = self.temperature.at(0).sqrt();

@@ -65,7 +65,7 @@ impl Gaussian {
         Ok(Self { dim: mean.len(), is_full: false, params })
     }
 
-    /// With a symmetric, positive definite covariance, [dim][dim].
+    /// With a symmetric, positive definite covariance, `[dim][dim]`.
     ///
     /// # Errors
     /// [`Error::Shape`] where the covariance is not of dim × dim numbers; [`Error::Setting`] where a number is not finite, or where

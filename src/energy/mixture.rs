@@ -59,7 +59,7 @@ impl Mixture {
     }
 
     /// Components with weights wⱼ > 0 (any sum), means mⱼ of equal length and symmetric, positive definite covariances Cⱼ,
-    /// [dim][dim].
+    /// `[dim][dim]`.
     ///
     /// # Errors
     /// [`Error::Shape`] where lengths differ; [`Error::Setting`] where a number is out of range or a covariance is not positive
@@ -116,7 +116,7 @@ impl Mixture {
         }
     }
 
-    /// The covariances Cⱼ, [dim][dim]; none where the components have standard deviations.
+    /// The covariances Cⱼ, `[dim][dim]`; none where the components have standard deviations.
     pub fn covariances(&self) -> Option<&[Vec<f64>]> {
         match &self.form {
             Form::Isotropic { .. } => None,

@@ -51,7 +51,9 @@ pub enum Failure {
     NotFinite = 1,
     /// The energy was below −10³⁰: the density cannot be normalised. The proposal was rejected.
     Unbounded = 2,
-    /// The energy error of a trajectory was above 1,000: the step size is too large there. The proposal was rejected.
+    /// A trajectory's energy error was above 1,000, or its energy ended at +∞: the step size is too large there. The proposal was
+    /// rejected. A trajectory that overflows may end in NaN instead and then counts as [`NotFinite`](Self::NotFinite); which of the
+    /// two it is may differ between f32 and f64.
     Diverged = 3,
     /// An unadjusted chain would have left the finite range; it stopped at its last finite state.
     Escaped = 4,
