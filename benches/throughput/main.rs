@@ -32,7 +32,7 @@ use crate::{
 /// Measures transitions a second of the CPU reference and of the GPU.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The main cases only: about a minute.
+    /// The main cases only: some four minutes on two slow cores, where all cases take more than ten.
     #[arg(long)]
     quick: bool,
     /// Writes the rows, and the rates of the devices themselves, to a file.
