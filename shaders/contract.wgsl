@@ -74,6 +74,25 @@ fn lane_mask(block: u32) -> Lane {
 fn coordinate(x: ptr<function, Point>, i: u32) -> f32 { return (*x)[i / LANES][i % LANES]; }
 fn set_coordinate(x: ptr<function, Point>, i: u32, v: f32) { (*x)[i / LANES][i % LANES] = v; }
 
+// sin(pi t) and cos(pi t) for t in [-1/2, 1/2], within 3e-7. WGSL lets a driver's own sin and cos be off by 2^-11, and some are.
+fn sin_pi(t: Lane) -> Lane { return 2.0 * sin_half_pi(t) * cos_half_pi(t); }
+
+fn cos_pi(t: Lane) -> Lane {
+    let s = sin_half_pi(t);
+    return 1.0 - 2.0 * s * s;
+}
+
+// sin(pi t / 2) and cos(pi t / 2) for t in [-1/2, 1/2]; the same polynomials as in random.wgsl.
+fn sin_half_pi(t: Lane) -> Lane {
+    let z = t * t;
+    return t * (1.5707963 + z * (-0.6459641 + z * (0.07969262 + z * (-0.004681754 + z * 0.00016044119))));
+}
+
+fn cos_half_pi(t: Lane) -> Lane {
+    let z = t * t;
+    return 1.0 + z * (-1.2337006 + z * (0.25366950 + z * (-0.020863480 + z * 0.00091926021)));
+}
+
 fn clear(x: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) { (*x)[b] = Lane(0.0); }
 }

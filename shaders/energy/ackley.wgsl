@@ -8,7 +8,7 @@ fn ackley_energy(at: u32, x: ptr<function, Point>) -> f32 {
     var waves = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let v = (*x)[b];
-        let s = sin(3.1415927 * (v - round(v)));
+        let s = sin_pi(v - round(v));
         squares += dot(v, v);
         waves += dot(s, s);
     }
@@ -21,7 +21,7 @@ fn ackley_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, 
     var waves = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let v = (*x)[b];
-        let s = sin(3.1415927 * (v - round(v)));
+        let s = sin_pi(v - round(v));
         squares += dot(v, v);
         waves += dot(s, s);
     }
@@ -33,7 +33,8 @@ fn ackley_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, 
     let swing = 6.2831855 * wave / f32(DIM);
     for (var b = 0u; b < blocks(); b++) {
         let v = (*x)[b];
-        (*grad)[b] = slope * v + swing * sin(6.2831855 * (v - round(v)));
+        let t = v - round(v);
+        (*grad)[b] = slope * v + 2.0 * swing * sin_pi(t) * cos_pi(t);
     }
     return param(at) * (1.0 - bowl) + (ackley_E - wave);
 }

@@ -6,7 +6,7 @@ fn rastrigin_energy(at: u32, x: ptr<function, Point>) -> f32 {
     var waves = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let v = (*x)[b];
-        let s = sin(3.1415927 * (v - round(v)));
+        let s = sin_pi(v - round(v));
         squares += dot(v, v);
         waves += dot(s, s);
     }
@@ -18,11 +18,11 @@ fn rastrigin_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<functio
     var waves = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let v = (*x)[b];
-        let t = 3.1415927 * (v - round(v));
-        let s = sin(t);
+        let t = v - round(v);
+        let s = sin_pi(t);
         squares += dot(v, v);
         waves += dot(s, s);
-        (*grad)[b] = 2.0 * v + 12.566371 * param(at) * s * cos(t);
+        (*grad)[b] = 2.0 * v + 12.566371 * param(at) * s * cos_pi(t);
     }
     return squares + 2.0 * param(at) * waves;
 }
