@@ -174,8 +174,8 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
             }
         })
         .gpu("a loop that never takes its way out", |gpu| {
-            // Elsewhere than in software the device would be lost, and with it the other tests.
-            if !gpu.is_software() {
+            // Mesa's software Vulkan cuts the loop; elsewhere the device would be lost, and with it the other tests.
+            if !gpu.info().name.contains("llvmpipe") {
                 return;
             }
             let text = with_statement("var w = 1u; for (;;) { w = w * 1664525u + 1013904223u; if (f32(w) < param(at) - 20.0) { break; } } return f32(w >> 16u);");
