@@ -78,55 +78,6 @@ fn canary(chain: u32) -> u32 {
     return word;
 }
 
-// Moments of the coordinates and, as row DIM, of the energy over this dispatch (Welford, on data shifted by the first state).
-var<private> shift: Point;
-var<private> mean: Point;
-var<private> m2: Point;
-var<private> energy_moments: vec3<f32>;
-
-fn moments_begin(x: ptr<function, Point>, e: f32) {
-    for (var b = 0u; b < blocks(); b++) {
-        shift[b] = (*x)[b];
-        mean[b] = Lane(0.0);
-        m2[b] = Lane(0.0);
-    }
-    energy_moments = vec3<f32>(e, 0.0, 0.0);
-}
-
-fn moments_add(x: ptr<function, Point>, e: f32, count: u32) {
-    let weight = 1.0 / f32(count);
-    for (var b = 0u; b < blocks(); b++) {
-        let d = (*x)[b] - shift[b];
-        let before = d - mean[b];
-        mean[b] += before * weight;
-        m2[b] += before * (d - mean[b]);
-    }
-    let d = e - energy_moments.x;
-    let before = d - energy_moments.y;
-    energy_moments.y += before * weight;
-    energy_moments.z += before * (d - energy_moments.y);
-}
-
-fn moments_end(chain: u32) {
-    let n = run.chains;
-    for (var b = 0u; b < blocks(); b++) {
-        let s = shift[b];
-        let m = mean[b];
-        let v = m2[b];
-        for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
-            if (i < DIM) {
-                moments[i * n + chain] = s[l];
-                moments[(DIM + 1u + i) * n + chain] = m[l];
-                moments[(2u * (DIM + 1u) + i) * n + chain] = v[l];
-            }
-        }
-    }
-    moments[DIM * n + chain] = energy_moments.x;
-    moments[(2u * DIM + 1u) * n + chain] = energy_moments.y;
-    moments[(3u * DIM + 2u) * n + chain] = energy_moments.z;
-}
-
 @compute @workgroup_size(64)
 fn advance(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -148,7 +99,7 @@ fn advance(
     if (CARRIES_MOMENTUM) { read_point(n * (1u + DIM), index, &momentum); }
     var stopped = false;              // an unadjusted chain that escaped stays where it is
     if (UNADJUSTED) { stopped = carry_in[n * STOPPED_ROW + index] != 0.0; }
-    if (COLLECT) { moments_begin(&x, e); }
+    if (COLLECT) { moments_begin(index, run.first_draw, &x, e); }
 
     var accepted = 0u;
     var acceptance = 0u;              // sum in units of 2^-16
@@ -174,7 +125,7 @@ fn advance(
         first_failure = select(first_failure, k, first);
         first_kind = select(first_kind, info.failure, first);
         failures += select(0u, 1u, failed);
-        if (COLLECT) { moments_add(&x, e, k + 1u); }
+        if (COLLECT) { moments_add(run.first_draw + k + 1u, &x, e); }
     }
 
     write_position(index, &x);

@@ -1,7 +1,7 @@
 //! Checks made before a run: that chains can stand where they start, and that a gradient fits its energy.
 
 use crate::{
-    Collect, Error, Result,
+    Error, Result,
     energy::{Energy, Params},
     random::{Draws, Stream, key},
 };
@@ -21,12 +21,9 @@ pub(crate) fn start(chain: u64, energy: f64, mut grad: impl Iterator<Item = f64>
     }
 }
 
-/// At least one draw.
-pub(crate) fn draws(collect: Collect) -> Result<()> {
-    if collect.draws == 0 {
-        return Err(Error::setting("draws", 0, "must be at least 1"));
-    }
-    Ok(())
+/// Whether all chains start at the same point; `start` is `[dim][chain]`.
+pub(crate) fn is_one_point(start: &[f32], chains: usize) -> bool {
+    start.chunks(chains).all(|row| row.iter().all(|&x| x == row[0]))
 }
 
 /// An energy that differences can be taken of.

@@ -6,7 +6,10 @@ use rayon::prelude::*;
 
 use crate::{
     Backend, Error, Gpu, Result, Schedule,
-    chains::chunk::{Chunk, bytes_a_chain},
+    chains::{
+        chunk::{Chunk, bytes_a_chain},
+        rows::Rows,
+    },
     energy::{Energy, Params},
     kernel::{Control, Info, Kernel, State, Step},
     pipelines::Pipelines,
@@ -85,7 +88,7 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
     let dim = target.dim();
     let count = positions.len() / dim;
     let kernel = AtRest { step_size: Schedule::Constant(1.0), noise: (noise_variance > 0.0).then_some(1.0.into()) };
-    let most = gpu.device().limits().max_storage_buffer_binding_size / bytes_a_chain(dim, &kernel).largest;
+    let most = gpu.device().limits().max_storage_buffer_binding_size / bytes_a_chain(dim, &Rows::new(dim, &kernel)).largest;
     let pipelines = Pipelines::new(gpu, target, Arc::new(kernel), false)?;
     let control = Control { step_size: 1.0, temperature: 1.0, noise_variance, substeps: 1.0 };
     let mut energies = Vec::with_capacity(count);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Gpu, Program, Result, energy::Energy, kernel::Kernel, program::Options};
+use crate::{Error, Gpu, Program, Result, chains::rows::Rows, energy::Energy, kernel::Kernel, program::Options};
 
 /// Compiled entry points and the parameters they read.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Pipelines {
         let options = Options { collect: false, scheduled, software: gpu.is_software() };
         let program = Program::new(&*target, &*kernel, options)?;
         let device = gpu.device();
-        let entries: Vec<_> = (0..9)
+        let entries: Vec<_> = (0..8)
             .map(|binding| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
@@ -87,6 +87,11 @@ impl Pipelines {
 
     pub(crate) fn dim(&self) -> usize {
         self.target.dim()
+    }
+
+    /// The rows of the carry buffer.
+    pub(crate) fn rows(&self) -> Rows {
+        Rows::new(self.dim(), &*self.kernel)
     }
 
     pub(crate) fn kernel(&self) -> &dyn Kernel {

@@ -13,7 +13,7 @@ use naga::{
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
-use crate::{Error, Result, energy::Energy, kernel::Kernel};
+use crate::{Error, Result, chains::rows::Rows, energy::Energy, kernel::Kernel};
 use message::last_cause;
 pub(crate) use message::{render, shader_error};
 
@@ -100,13 +100,14 @@ impl Program {
         let call = target.compose(&mut composer)?;
         let kernel_at = target.params().len();
 
-        let points = 1 + usize::from(kernel.carries_momentum());
+        let rows = Rows::new(dim, kernel);
         let mut header = shape_text(dim);
         let _ = write!(
             header,
             "const KERNEL_AT = {kernel_at}u;\n\
              const SLOTS = {slots}u;\nconst VARIANT = {variant}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
-             const STOPPED_ROW = {stopped}u;\nconst COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
+             const HAS_HAMILTONIAN = {hamiltonian};\nconst STOPPED_ROW = {stopped}u;\nconst MOMENT_ROW = {moments}u;\nconst WATCHED = {watched}u;\n\
+             const COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
             slots = kernel.slots(dim),
@@ -114,7 +115,10 @@ impl Program {
             grad = kernel.uses_grad(),
             momentum = kernel.carries_momentum(),
             unadjusted = kernel.is_unadjusted(),
-            stopped = 1 + points * dim,
+            hamiltonian = kernel.has_hamiltonian(),
+            stopped = rows.stopped(),
+            moments = rows.moments(),
+            watched = rows.watched(),
             scheduled = options.scheduled,
             collect = options.collect,
             noisy = kernel.noise_level().is_some(),
@@ -130,6 +134,7 @@ impl Program {
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
+        parts.push(Part::new("moments", include_str!("../shaders/moments.wgsl")));
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
         let mut program = Self::join(&parts, energy)?;
         if options.software && dim <= UNROLLED_DIM {
@@ -146,7 +151,7 @@ impl Program {
         let module = &program.module;
         let names: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
         let bindings = module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
-        if names != ["start", "advance"] || bindings != 9 || !module.overrides.is_empty() {
+        if names != ["start", "advance"] || bindings != 8 || !module.overrides.is_empty() {
             return Err(shader_error(
                 "program",
                 format!("unexpected entry points or bindings: {names:?}, {bindings} bindings"),

@@ -58,9 +58,10 @@ impl Start {
         Self::Array(positions.into())
     }
 
-    /// The positions, `[dim][chain]`, of the chains first..first + chains.
-    pub(crate) fn positions(&self, dim: usize, first: u32, chains: usize, seed: u64) -> Result<Vec<f32>> {
-        let draws = |chain: usize| Draws::new(key(seed, Stream::Start, 0), first.wrapping_add(chain as u32), 0);
+    /// Positions, `[dim][chain]`, of so many chains, each `stride` after the one before it, the first with this global id.
+    pub(crate) fn positions(&self, dim: usize, first: u32, chains: usize, stride: u32, seed: u64) -> Result<Vec<f32>> {
+        let id = |chain: usize| first.wrapping_add((chain as u32).wrapping_mul(stride));
+        let draws = |chain: usize| Draws::new(key(seed, Stream::Start, 0), id(chain), 0);
         let mut x = vec![0f32; dim * chains];
         match self {
             Self::Point(point) => {
@@ -107,7 +108,7 @@ impl Start {
         match x.iter().position(|v| v.abs().partial_cmp(&1e30) != Some(std::cmp::Ordering::Less)) {
             None => Ok(x),
             Some(at) => Err(Error::Start {
-                chain: u64::from(first) + (at % chains) as u64,
+                chain: u64::from(id(at % chains)),
                 coordinate: Some(at / chains),
                 why: format!("its position is {}; give finite positions below 1e30", x[at]),
             }),

@@ -23,6 +23,7 @@ fn transition(
         v[b] = start - 0.5 * kick * hmc_scale(b) * (*grad)[b];
         q[b] = (*x)[b];
     }
+    let begun = kinetic;
     var proposed = *e;
     let substeps = u32(control.substeps);
     for (var i = 0u; i < substeps; i++) {
@@ -39,6 +40,7 @@ fn transition(
     var info = metropolis(chain, step, 0u, proposed, log_ratio);
     let diverged = info.failure == NO_FAILURE && (!is_usable(proposed) || log_ratio < -DIVERGENCE);
     info.failure = select(info.failure, DIVERGED, diverged);
+    hamiltonian = 0.5 * begun + *e / control.temperature - select(0.0, log_ratio, info.accepted);
     move_if(info.accepted, &q, x);
     move_if(info.accepted, &g, grad);
     *e = select(*e, proposed, info.accepted);

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{
-    Error, Gpu, Result,
-    kernel::{Control, Kernel},
-    pipelines::Pipelines,
-};
+use super::rows::Rows;
+use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines};
 
 /// Buffers that the state goes round in.
 pub(crate) const RING: usize = 3;
@@ -35,7 +32,8 @@ pub(crate) struct Run {
     pub(crate) control: Control,
     pub(crate) canary_steps: u32,
     pub(crate) canary_salt: u32,
-    pub(crate) padding: [u32; 2],
+    pub(crate) first_draw: u32,
+    pub(crate) padding: u32,
 }
 
 impl Run {
@@ -60,20 +58,11 @@ pub(crate) struct BytesAChain {
     pub(crate) total: u64,
 }
 
-fn carry_rows(dim: usize, kernel: &dyn Kernel) -> usize {
-    1 + dim * (1 + usize::from(kernel.carries_momentum())) + usize::from(kernel.is_unadjusted())
-}
-
-fn moment_rows(dim: usize) -> usize {
-    3 * (dim + 1)
-}
-
-pub(crate) fn bytes_a_chain(dim: usize, kernel: &dyn Kernel) -> BytesAChain {
-    let carry = carry_rows(dim, kernel);
-    let flight = 2 * (OUTCOME_ROWS + moment_rows(dim));
+pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows) -> BytesAChain {
+    let flight = OUTCOME_ROWS + LANDED_ROWS;
     BytesAChain {
-        largest: 4 * carry.max(moment_rows(dim)).max(OUTCOME_ROWS) as u64,
-        total: 4 * (RING * (dim + carry) + (RING - 1) * flight) as u64,
+        largest: 4 * rows.all().max(OUTCOME_ROWS) as u64,
+        total: 4 * (RING * (dim + rows.all()) + (RING - 1) * flight) as u64,
     }
 }
 
@@ -82,7 +71,6 @@ pub(crate) fn bytes_a_chain(dim: usize, kernel: &dyn Kernel) -> BytesAChain {
 struct Berth {
     run: wgpu::Buffer,
     outcome: wgpu::Buffer,
-    moments: Option<wgpu::Buffer>,
     staging: Option<wgpu::Buffer>,
     stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
 }
@@ -96,8 +84,6 @@ pub(crate) struct Chunk {
     carry: [wgpu::Buffer; RING],
     berths: [Berth; RING - 1],
     next_berth: usize,
-    /// Stands in where a program does not collect moments.
-    nothing: wgpu::Buffer,
 }
 
 /// A submitted dispatch.
@@ -105,7 +91,6 @@ pub(crate) struct Chunk {
 pub(crate) struct Flight {
     pub(crate) run: Run,
     berth: usize,
-    collect: bool,
     submission: wgpu::SubmissionIndex,
     bytes: u64,
     /// A copy of the staging buffer's handle: unmapped when the flight is dropped, landed or not.
@@ -123,7 +108,6 @@ impl Drop for Flight {
 pub(crate) struct Landing {
     words: Vec<u32>,
     chains: usize,
-    collect: bool,
     stamps: Option<[u64; 2]>,
 }
 
@@ -143,13 +127,6 @@ impl Landing {
         &self.words[2 * self.chains..3 * self.chains]
     }
 
-    /// Shift, mean and m2, each `[row][chain]`.
-    pub(crate) fn moments(&self, rows: usize) -> Option<(&[f32], &[f32], &[f32])> {
-        let all: &[f32] = bytemuck::cast_slice(&self.words[LANDED_ROWS * self.chains..]);
-        let n = rows * self.chains;
-        self.collect.then(|| (&all[..n], &all[n..2 * n], &all[2 * n..3 * n]))
-    }
-
     pub(crate) fn device_time(&self, gpu: &Gpu) -> Option<Duration> {
         let [begin, end] = self.stamps?;
         let nanoseconds = end.saturating_sub(begin) as f64 * f64::from(gpu.queue().get_timestamp_period());
@@ -162,7 +139,7 @@ impl Chunk {
     pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, first: usize, positions: &[f32], momenta: &[f32]) -> Self {
         let dim = pipelines.dim();
         let chains = positions.len() / dim;
-        let carry_bytes = (carry_rows(dim, pipelines.kernel()) * chains * 4) as u64;
+        let carry_bytes = (pipelines.rows().moments() * chains * 4) as u64;
         let chunk = Self {
             first,
             chains,
@@ -171,16 +148,18 @@ impl Chunk {
             berths: std::array::from_fn(|_| Berth {
                 run: gpu.buffer("run", size_of::<Run>() as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
                 outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, STATE),
-                moments: None,
                 staging: None,
                 stamps: gpu.stamps(),
             }),
             next_berth: 0,
-            nothing: gpu.buffer("no moments", 16, STATE),
         };
         gpu.queue().write_buffer(&chunk.positions[0], 0, bytemuck::cast_slice(positions));
         if !momenta.is_empty() {
-            gpu.queue().write_buffer(&chunk.carry[0], ((1 + dim) * chains * 4) as u64, bytemuck::cast_slice(momenta));
+            gpu.queue().write_buffer(
+                &chunk.carry[0],
+                (pipelines.rows().momentum() * chains * 4) as u64,
+                bytemuck::cast_slice(momenta),
+            );
         }
         chunk
     }
@@ -207,7 +186,6 @@ impl Chunk {
             berth,
             &[control],
             [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]],
-            false,
         );
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, &mut encoder, &pipelines.start, &bind, None);
@@ -235,43 +213,30 @@ impl Chunk {
         from: usize,
         run: Run,
         controls: &[Control],
-        collect: bool,
     ) -> Flight {
         let to = (from + 1) % RING;
         let index = self.next_berth;
         self.next_berth = (index + 1) % self.berths.len();
-        let moment_bytes = if collect { (moment_rows(pipelines.dim()) * self.chains * 4) as u64 } else { 0 };
         let landed_bytes = (LANDED_ROWS * self.chains * 4) as u64;
-        let stamps_at = (landed_bytes + moment_bytes).next_multiple_of(8);
+        let stamps_at = landed_bytes.next_multiple_of(8);
         let bytes = stamps_at + STAMPS;
         let berth = &mut self.berths[index];
-        if collect {
-            berth.moments.get_or_insert_with(|| gpu.buffer("moments", moment_bytes, STATE));
-        }
-        let staging = match &berth.staging {
-            Some(staging) if staging.size() >= bytes => staging.clone(),
-            _ => {
-                let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                berth.staging.insert(gpu.buffer("staging", bytes, uses)).clone()
-            }
-        };
+        let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = berth.staging.get_or_insert_with(|| gpu.buffer("staging", bytes, uses)).clone();
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         let berth = &self.berths[index];
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
-        let bind = self.bind(gpu, pipelines, berth, controls, state, collect);
+        let bind = self.bind(gpu, pipelines, berth, controls, state);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
         self.dispatch(gpu, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
         encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
-        if let (true, Some(moments)) = (collect, &berth.moments) {
-            encoder.copy_buffer_to_buffer(moments, 0, &staging, landed_bytes, moment_bytes);
-        }
         if let Some((set, resolved)) = &berth.stamps {
             encoder.resolve_query_set(set, 0..2, resolved, 0);
             encoder.copy_buffer_to_buffer(resolved, 0, &staging, stamps_at, STAMPS);
         }
         let submission = gpu.queue().submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        Flight { run, berth: index, collect, submission, bytes, staging }
+        Flight { run, berth: index, submission, bytes, staging }
     }
 
     /// Waits for a dispatch and takes what it wrote.
@@ -281,7 +246,7 @@ impl Chunk {
         let stamps_at = words.len() - STAMPS as usize / 4;
         let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
         let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
-        Ok(Landing { chains: self.chains, collect: flight.collect, stamps, words })
+        Ok(Landing { chains: self.chains, stamps, words })
     }
 
     /// Failures | kind << 24, and the step of the first in the dispatch; one a chain.
@@ -290,6 +255,43 @@ impl Chunk {
         let mut counts: Vec<u32> = gpu.read(&self.berths[flight.berth].outcome, at, (2 * self.chains * 4) as u64, timeout)?;
         let steps = counts.split_off(self.chains);
         Ok((counts, steps))
+    }
+
+    /// A copy of the state of one chain, in the ring's buffer `from`, with buffers of its own.
+    pub(crate) fn one_chain(&self, gpu: &Gpu, pipelines: &Pipelines, chain: usize, from: usize) -> Self {
+        let (dim, rows) = (pipelines.dim(), pipelines.rows().moments());
+        let alone = Self::new(gpu, pipelines, chain, &vec![0.0; dim], &[]);
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("one chain") });
+        let mut column = |from: &wgpu::Buffer, to: &wgpu::Buffer, rows: usize| {
+            for row in 0..rows {
+                let at = ((row * self.chains + chain - self.first) * 4) as u64;
+                encoder.copy_buffer_to_buffer(from, at, to, row as u64 * 4, 4);
+            }
+        };
+        column(&self.positions[from], &alone.positions[0], dim);
+        column(&self.carry[from], &alone.carry[0], rows);
+        gpu.queue().submit([encoder.finish()]);
+        alone
+    }
+
+    /// Makes room for moments beside the state, which stands in the ring's buffer `current`.
+    pub(crate) fn make_room(&mut self, gpu: &Gpu, rows: &Rows, current: usize) {
+        let bytes = (rows.all() * self.chains * 4) as u64;
+        if self.carry[current].size() >= bytes {
+            return;
+        }
+        let wide = std::array::from_fn(|_| gpu.buffer("carry", bytes, STATE));
+        let narrow = std::mem::replace(&mut self.carry, wide);
+        let state = (rows.moments() * self.chains * 4) as u64;
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("make room") });
+        encoder.copy_buffer_to_buffer(&narrow[current], 0, &self.carry[current], 0, state);
+        gpu.queue().submit([encoder.finish()]);
+    }
+
+    /// The rows of moments, `[row][chain]`, in the ring's buffer `from`.
+    pub(crate) fn moments(&self, gpu: &Gpu, rows: &Rows, from: usize, timeout: Duration) -> Result<Vec<f32>> {
+        let (at, bytes) = ((rows.moments() * self.chains * 4) as u64, (rows.of_moments() * self.chains * 4) as u64);
+        gpu.read(&self.carry[from], at, bytes, timeout)
     }
 
     pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
@@ -308,12 +310,9 @@ impl Chunk {
         berth: &Berth,
         controls: &[Control],
         state: [&wgpu::Buffer; 4],
-        collect: bool,
     ) -> wgpu::BindGroup {
         let controls = gpu.buffer_with("controls", bytemuck::cast_slice(controls));
-        let moments = berth.moments.as_ref().filter(|_| collect).unwrap_or(&self.nothing);
-        let buffers =
-            [&berth.run, &pipelines.params, &controls, state[0], state[1], state[2], state[3], &berth.outcome, moments];
+        let buffers = [&berth.run, &pipelines.params, &controls, state[0], state[1], state[2], state[3], &berth.outcome];
         let entries: Vec<_> = buffers
             .iter()
             .zip(0..)

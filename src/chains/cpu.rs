@@ -7,7 +7,15 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::{Chains, Collect, Report, Setup, Tally, moments::Moments, report::Clock, tally::Ledger};
+use super::{
+    Chains, Collect, FailedAt, Report, Setup, Tally,
+    collect::{Collecting, collect},
+    moments::Moments,
+    progress::{Call, Phase},
+    report::Clock,
+    rows::Rows,
+    tally::{Ledger, SHOWN_FAILURES},
+};
 use crate::{
     Error, Result, check,
     energy::{Energy, Params},
@@ -24,9 +32,14 @@ pub struct CpuChains {
     params: Vec<f32>,
     kernel_params: Vec<f32>,
     states: Vec<State>,
+    /// What the last collection has, chain by chain.
+    gathered: Vec<Gathered>,
+    starts_at_one_point: bool,
     stopped: Vec<bool>,
     ledger: Ledger,
     clock: Clock,
+    /// The clock when the last collection began.
+    begun: Clock,
     slice_steps: u64,
 }
 
@@ -34,9 +47,41 @@ pub struct CpuChains {
 struct Slice {
     accepted: u64,
     acceptance: f64,
-    failures: Option<(u64, u64, Failure)>,
-    /// Mean and m2 of each coordinate and of the energy.
-    moments: Vec<(f64, f64)>,
+    /// Their number, and the first: step, kind and position.
+    failures: Option<(u64, u64, Failure, Vec<f64>)>,
+}
+
+/// Moments of the watched values of one chain: the coordinates, the energy, and the Hamiltonian where the kernel has one.
+#[derive(Debug, Clone, Default)]
+struct Gathered {
+    draws: u64,
+    mean: Vec<f64>,
+    m2: Vec<f64>,
+    jumps: f64,
+    last_hamiltonian: f64,
+    changes: f64,
+}
+
+impl Gathered {
+    fn new(watched: usize) -> Self {
+        Self { mean: vec![0.0; watched], m2: vec![0.0; watched], ..Self::default() }
+    }
+
+    /// Adds a state that lies `squared_jump` from the last one (Welford 1962).
+    fn add(&mut self, state: &State, squared_jump: f64) {
+        self.draws += 1;
+        let values = state.x.iter().chain([&state.energy, &state.hamiltonian]);
+        for ((mean, m2), value) in self.mean.iter_mut().zip(&mut self.m2).zip(values) {
+            let before = value - *mean;
+            *mean += before / self.draws as f64;
+            *m2 += before * (value - *mean);
+        }
+        self.jumps += squared_jump;
+        if self.draws > 1 {
+            self.changes += (state.hamiltonian - self.last_hamiltonian).powi(2);
+        }
+        self.last_hamiltonian = state.hamiltonian;
+    }
 }
 
 impl CpuChains {
@@ -79,6 +124,9 @@ impl CpuChains {
         Ok(Self {
             kernel_params: kernel.params(dim),
             stopped: vec![false; chains],
+            gathered: Vec::new(),
+            starts_at_one_point: check::is_one_point(&start, chains),
+            begun: Clock::default(),
             ledger: Ledger::new(chains),
             clock: Clock::default(),
             slice_steps: 1,
@@ -96,57 +144,45 @@ impl CpuChains {
         (0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i])).collect()
     }
 
-    fn run(&mut self, steps: u64, mut moments: Option<&mut Moments>) -> Result<()> {
-        let begun = Instant::now();
-        let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
-        let goal = self.clock.steps + steps;
-        while self.clock.steps < goal {
-            let first = self.clock.steps;
-            let n = self.slice_steps.min(goal - first).min(epochs.left(first));
-            let slice_begun = Instant::now();
-            let slices = self.slice(first, n, &epochs, moments.is_some());
-            for (chain, slice) in slices.iter().enumerate() {
-                self.ledger.accepted[chain] += slice.accepted;
-                self.ledger.acceptance += slice.acceptance;
-                if let Some((count, step, kind)) = slice.failures {
-                    self.ledger.fail(chain, count, step, kind);
+    /// Counts what the chains did in a slice.
+    fn count(&mut self, slices: Vec<Slice>) {
+        let mut first = Vec::new();
+        for (chain, slice) in slices.into_iter().enumerate() {
+            self.ledger.accepted[chain] += slice.accepted;
+            self.ledger.acceptance += slice.acceptance;
+            if let Some((count, step, kind, position)) = slice.failures {
+                if !self.ledger.failed.contains_key(&chain) {
+                    first.push(FailedAt { chain: u64::from(self.setup.first_chain) + chain as u64, step, kind, position });
                 }
-                if let Some(moments) = moments.as_deref_mut() {
-                    moments.merge_chain(chain, n, |row| slice.moments[row]);
-                }
+                self.ledger.fail(chain, count, step, kind);
             }
-            if let Some(moments) = moments.as_deref_mut() {
-                moments.draws += n;
-            }
-            let took = slice_begun.elapsed();
-            self.clock.steps += n;
-            self.clock.slices += 1;
-            self.clock.wall += took;
-            self.clock.acceptance = self.ledger.acceptance;
-            self.clock.gradients += gradients(&self.setup, first, n);
-            self.slice_steps = next_steps(n, took, self.setup.slice).min(1 << 20);
-            self.setup.progress(self.clock.steps + steps - goal, steps, begun.elapsed(), self.clock.steps)?;
         }
-        Ok(())
+        first.sort_by_key(|failed| (failed.step, failed.chain));
+        first.truncate(SHOWN_FAILURES - self.ledger.failed_at.len());
+        self.ledger.failed_at.extend(first);
     }
 
     /// Runs the steps first..first + n of every chain.
-    fn slice(&mut self, first: u64, n: u64, epochs: &Epochs, collect: bool) -> Vec<Slice> {
+    fn slice(&mut self, first: u64, n: u64, epochs: &Epochs, collects: bool) -> Vec<Slice> {
         let controls = self.setup.controls(first, n);
         let key = key(self.setup.seed, Stream::Transition, epochs.epoch(first));
         let dim = self.target.dim();
         let slots = self.kernel.slots(dim);
         let (target, kernel, params) = (&*self.target, &*self.kernel, Params::new(&self.params));
         let (kernel_params, first_chain) = (self.kernel_params.as_slice(), self.setup.first_chain);
-        let chains = self.states.par_iter_mut().zip(&mut self.stopped).enumerate();
+        if !collects {
+            // Steps that collect nothing leave the moments alone.
+            self.gathered.resize_with(self.states.len(), Gathered::default);
+        }
+        let chains = self.states.par_iter_mut().zip(&mut self.stopped).zip(&mut self.gathered).enumerate();
         let work = chains.map_init(
-            || State::zeros(dim),
-            |scratch, (chain, (state, stopped))| {
+            || (State::zeros(dim), vec![0.0; dim]),
+            |(scratch, last), (chain, ((state, stopped), gathered))| {
                 let id = first_chain.wrapping_add(chain as u32);
-                let rows = if collect { dim + 1 } else { 0 };
-                let mut slice = Slice { accepted: 0, acceptance: 0.0, failures: None, moments: vec![(0.0, 0.0); rows] };
+                let mut slice = Slice { accepted: 0, acceptance: 0.0, failures: None };
                 for k in 0..n {
                     let control = |k: u64| controls[(k as usize).min(controls.len() - 1)];
+                    last.copy_from_slice(&state.x);
                     if !*stopped {
                         let info = kernel.transition(
                             &Step {
@@ -162,15 +198,12 @@ impl CpuChains {
                         slice.accepted += u64::from(info.accepted);
                         slice.acceptance += info.acceptance;
                         if let Some(kind) = info.failure {
-                            slice.failures.get_or_insert((0, first + k, kind)).0 += 1;
+                            slice.failures.get_or_insert_with(|| (0, first + k, kind, last.clone())).0 += 1;
                             *stopped = kernel.is_unadjusted();
                         }
                     }
-                    for (row, (mean, m2)) in slice.moments.iter_mut().enumerate() {
-                        let value = state.x.get(row).copied().unwrap_or(state.energy);
-                        let before = value - *mean;
-                        *mean += before / (k + 1) as f64;
-                        *m2 += before * (value - *mean);
+                    if collects {
+                        gathered.add(state, state.x.iter().zip(&*last).map(|(x, last)| (x - last).powi(2)).sum());
                     }
                 }
                 slice
@@ -179,9 +212,67 @@ impl CpuChains {
         work.collect()
     }
 
-    fn report_of(&self, clock: &Clock, moments: Option<&Moments>) -> Report {
+    fn report_since(&self, clock: &Clock) -> Report {
         let adapter = format!("CPU reference (f64, {} threads)", rayon::current_num_threads());
-        Report::new(&self.setup, "cpu", adapter, clock, &self.ledger, moments, self.clock.steps.saturating_sub(1))
+        Report::new(&self.setup, "cpu", adapter, clock, &self.ledger, self.clock.steps.saturating_sub(1))
+    }
+}
+
+impl Collecting for CpuChains {
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn begin(&mut self, goes_on: bool) -> Result<u64> {
+        self.begun = self.clock;
+        let draws = self.gathered.first().map_or(0, |gathered| gathered.draws);
+        if goes_on && draws > 0 {
+            return Ok(draws);
+        }
+        let watched = Rows::new(self.target.dim(), &*self.kernel).watched();
+        self.gathered = vec![Gathered::new(watched); self.states.len()];
+        Ok(0)
+    }
+
+    fn run(&mut self, steps: u64, call: &Call) -> Result<u64> {
+        let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
+        let begun = self.clock.steps;
+        let goal = begun + steps;
+        while self.clock.steps < goal && !call.is_over() {
+            let first = self.clock.steps;
+            let n = self.slice_steps.min(goal - first).min(epochs.left(first));
+            let slice_begun = Instant::now();
+            let slices = self.slice(first, n, &epochs, call.collects());
+            self.count(slices);
+            let took = slice_begun.elapsed();
+            self.clock.steps += n;
+            self.clock.slices += 1;
+            self.clock.wall += took;
+            self.clock.acceptance = self.ledger.acceptance;
+            self.clock.gradients += gradients(&self.setup, first, n);
+            self.slice_steps = next_steps(n, took, self.setup.slice).min(1 << 20);
+            call.progress(&self.setup, self.clock.steps - begun, self.clock.steps)?;
+        }
+        Ok(self.clock.steps - begun)
+    }
+
+    fn moments(&self) -> Result<Moments> {
+        let watched = Rows::new(self.target.dim(), &*self.kernel).watched();
+        let mut moments = Moments::new(watched, self.gathered.len());
+        for row in 0..watched {
+            let at = row * self.gathered.len();
+            for (chain, gathered) in self.gathered.iter().enumerate() {
+                (moments.mean[at + chain], moments.m2[at + chain]) = (gathered.mean[row], gathered.m2[row]);
+            }
+        }
+        moments.jumps = self.gathered.iter().map(|gathered| gathered.jumps).sum();
+        moments.changes = self.gathered.iter().map(|gathered| gathered.changes).sum();
+        moments.count(self.gathered.first().map_or(0, |gathered| gathered.draws));
+        Ok(moments)
+    }
+
+    fn report_of(&self, moments: &Moments) -> Report {
+        self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
     }
 }
 
@@ -203,19 +294,15 @@ pub(crate) fn next_steps(steps: u64, took: Duration, target: Duration) -> u64 {
 
 impl Chains for CpuChains {
     fn advance(&mut self, steps: u64) -> Result<()> {
-        self.run(steps, None)
+        self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
     }
 
-    fn collect(&mut self, collect: Collect) -> Result<Report> {
-        check::draws(collect)?;
-        let before = self.clock;
-        let mut moments = Moments::new(self.target.dim() + 1, self.setup.chains);
-        self.run(collect.draws, Some(&mut moments))?;
-        Ok(self.report_of(&self.clock.since(&before), Some(&moments)))
+    fn collect(&mut self, what: Collect) -> Result<Report> {
+        collect(self, what)
     }
 
     fn report(&self) -> Report {
-        self.report_of(&self.clock, None)
+        self.report_since(&self.clock)
     }
 
     fn count(&self) -> usize {

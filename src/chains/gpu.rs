@@ -6,23 +6,25 @@ use std::{
 };
 
 use super::{
-    Chains, Collect, Report, Setup, Tally,
-    chunk::{CANARY_STEPS, Chunk, Flight, RING},
+    Chains, Collect, FailedAt, Report, Setup, Tally,
+    chunk::{CANARY_STEPS, Chunk, Flight, Landing, RING, Run},
+    collect::{Collecting, collect},
     cpu::{gradients, next_steps},
-    moments::Moments,
+    moments::{Moments, SEGMENT},
+    progress::{Call, Phase},
     report::Clock,
-    tally::Ledger,
+    rows::Rows,
+    tally::{Ledger, SHOWN_FAILURES},
 };
 use crate::{
     Error, Gpu, Result, check,
-    kernel::Failure,
+    kernel::{Control, Failure},
     pipelines::Pipelines,
     random::{Epochs, Stream, key},
 };
 
-/// Steps of one dispatch: a tally of accepted steps has 16 bits, and f32 moments are accumulated over 1,024 draws at most.
+/// Steps of one dispatch: a tally of accepted steps has 16 bits.
 const MAX_STEPS: u64 = 65_535;
-const MAX_DRAWS: u64 = 1024;
 /// Slices submitted and not yet confirmed.
 const IN_FLIGHT: usize = RING - 1;
 /// Chains of one submission on a software rasteriser.
@@ -36,12 +38,19 @@ const MOST_IN_SOFTWARE: u64 = 1 << 16;
 pub struct GpuChains {
     gpu: Gpu,
     setup: Setup,
+    rows: Rows,
+    starts_at_one_point: bool,
     pipelines: Pipelines,
     chunks: Vec<Chunk>,
     /// Index in the ring of the confirmed state.
     current: usize,
     ledger: Ledger,
     clock: Clock,
+    /// What the last collection has, but for its open segment, whose moments are carried on the device.
+    moments: Moments,
+    open_draws: u64,
+    /// The clock when the last collection began.
+    begun: Clock,
     /// Steps of the next slice, for (advance, collect).
     slice_steps: [u64; 2],
     /// The most steps a dispatch that this driver was seen to finish.
@@ -53,7 +62,7 @@ pub struct GpuChains {
 struct Slice {
     first: u64,
     steps: u64,
-    collect: bool,
+    collects: bool,
     submitted: Instant,
     flights: Vec<Flight>,
 }
@@ -65,15 +74,20 @@ impl GpuChains {
     /// As [`Setup::build`].
     pub fn new(gpu: &Gpu, setup: Setup) -> Result<Self> {
         let start = setup.check()?;
-        let chunk_sizes = chunk_sizes(gpu, &setup)?;
+        let rows = Rows::new(setup.target.dim(), &*setup.kernel);
+        let chunk_sizes = chunk_sizes(gpu, &setup, &rows)?;
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
+        let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
+        let clock = Clock { device, ..Clock::default() };
         let mut chains = Self {
             gpu: gpu.clone(),
             ledger: Ledger::new(setup.chains),
-            clock: Clock {
-                device: gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO),
-                ..Clock::default()
-            },
+            clock,
+            begun: clock,
+            moments: Moments::new(rows.watched(), 0),
+            open_draws: 0,
+            starts_at_one_point: check::is_one_point(&start, setup.chains),
+            rows,
             setup,
             pipelines,
             chunks: Vec::new(),
@@ -138,21 +152,192 @@ impl GpuChains {
         Ok(())
     }
 
-    fn run(&mut self, steps: u64, mut moments: Option<&mut Moments>) -> Result<()> {
-        let begun = Instant::now();
-        let mut last_confirmed = begun;
-        let collect = moments.is_some();
-        let goal = self.clock.steps + steps;
-        let mut ahead = self.clock.steps;
+    /// Submits the next slice from `first` on; it reads the ring's buffer `from` and writes the next.
+    fn submit(&mut self, first: u64, goal: u64, collects: bool, from: usize) -> Result<Slice> {
+        let epochs = Epochs::new(self.setup.kernel.slots(self.setup.target.dim()));
+        // A segment of moments ends with a slice.
+        let first_draw = (self.open_draws + first - self.clock.steps) % SEGMENT;
+        let cap = if collects { self.step_cap.min(SEGMENT - first_draw) } else { self.step_cap };
+        let steps = self.slice_steps[usize::from(collects)].min(cap).min(goal - first).min(epochs.left(first));
+        let controls = self.setup.controls(first, steps);
+        let pipeline = self.pipelines.advance(&self.gpu, collects)?.clone();
+        let submitted = Instant::now();
+        let mut flights = Vec::with_capacity(self.chunks.len());
+        for i in 0..self.chunks.len() {
+            let run = Run { first_draw: first_draw as u32, ..self.run_of(self.chunks[i].first, first, steps, &controls) };
+            let run = Run { chains: self.chunks[i].chains as u32, ..run };
+            flights.push(self.chunks[i].fly(&self.gpu, &self.pipelines, &pipeline, from % RING, run, &controls));
+        }
+        self.gpu.check(self.clock.steps)?;
+        Ok(Slice { first, steps, collects, submitted, flights })
+    }
+
+    /// The uniform of a dispatch of chains from `first_chain` (of these) on.
+    fn run_of(&mut self, first_chain: usize, first: u64, steps: u64, controls: &[Control]) -> Run {
+        let epochs = Epochs::new(self.setup.kernel.slots(self.setup.target.dim()));
+        self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Run {
+            key: key(self.setup.seed, Stream::Transition, epochs.epoch(first)),
+            first_chain: self.setup.first_chain.wrapping_add(first_chain as u32),
+            chains: 1,
+            first_step: epochs.step_in_epoch(first),
+            steps: steps as u32,
+            last_control: controls.len() as u32 - 1,
+            blocks: self.pipelines.blocks(),
+            control: controls[0],
+            canary_steps: CANARY_STEPS,
+            canary_salt: self.salt,
+            first_draw: 0,
+            padding: 0,
+        }
+    }
+
+    /// Waits for a slice. True: it is whole, and counted. False: the driver cut it short.
+    fn confirm(&mut self, slice: &Slice) -> Result<bool> {
+        let timeout = self.setup.timeout;
+        let mut landed = Vec::with_capacity(slice.flights.len());
+        for (chunk, flight) in self.chunks.iter().zip(&slice.flights) {
+            let landing = chunk.land(&self.gpu, flight, timeout, self.clock.steps)?;
+            if !landing.is_whole(&flight.run) {
+                return Ok(false);
+            }
+            landed.push(landing);
+        }
+        // All that can fail comes first: a slice is counted whole or not at all.
+        let written = (self.current + 1) % RING;
+        let ends_segment = slice.collects && self.open_draws + slice.steps == SEGMENT;
+        let segment = if ends_segment { Some(self.read_moments(written)?) } else { None };
+        let failures = self.failures(slice, &landed)?;
+
+        let failed_at = self.first_failures(slice, &failures)?;
+        self.ledger.failed_at.extend(failed_at);
+        for (chain, count, step, kind) in failures {
+            self.ledger.fail(chain, count, step, kind);
+        }
+        for (chunk, landing) in self.chunks.iter().zip(&landed) {
+            for (i, (&flags, &acceptance)) in landing.accepted().iter().zip(landing.acceptance()).enumerate() {
+                self.ledger.accepted[chunk.first + i] += u64::from(flags & 0xffff);
+                self.ledger.acceptance += f64::from(acceptance) / 65_536.0;
+            }
+            if let (Some(total), Some(device)) = (self.clock.device.as_mut(), landing.device_time(&self.gpu)) {
+                *total += device;
+            }
+        }
+        if slice.collects {
+            self.open_draws += slice.steps;
+        }
+        if let Some(segment) = segment {
+            merge(&mut self.moments, &self.rows, &self.chunks, self.open_draws, &segment);
+            self.open_draws = 0;
+        }
+        self.current = written;
+        self.clock.steps += slice.steps;
+        self.clock.slices += slice.flights.len() as u64;
+        self.clock.acceptance = self.ledger.acceptance;
+        self.clock.gradients += gradients(&self.setup, slice.first, slice.steps);
+        Ok(true)
+    }
+
+    /// The failures of a slice: chain, count, step of the first, its kind.
+    fn failures(&self, slice: &Slice, landed: &[Landing]) -> Result<Vec<(usize, u64, u64, Failure)>> {
+        let mut failures = Vec::new();
+        for ((chunk, flight), landing) in self.chunks.iter().zip(&slice.flights).zip(landed) {
+            if landing.accepted().iter().all(|flags| flags >> 31 == 0) {
+                continue;
+            }
+            let (counts, steps) = chunk.failures(&self.gpu, flight, self.setup.timeout)?;
+            for (i, (&count, &step)) in counts.iter().zip(&steps).enumerate() {
+                if let Some(kind) = Failure::from_code((count >> 24) as u8) {
+                    failures.push((chunk.first + i, u64::from(count & 0xff_ffff), slice.first + u64::from(step), kind));
+                }
+            }
+        }
+        Ok(failures)
+    }
+
+    /// Where the first chains that ever failed stood: the state before the slice is still there, and the same steps up to the
+    /// failure, run again for that chain alone, come to the same place.
+    fn first_failures(&mut self, slice: &Slice, failures: &[(usize, u64, u64, Failure)]) -> Result<Vec<FailedAt>> {
+        let room = SHOWN_FAILURES - self.ledger.failed_at.len();
+        let mut first: Vec<_> = failures.iter().filter(|(chain, ..)| !self.ledger.failed.contains_key(chain)).collect();
+        first.sort_unstable_by_key(|&&(chain, _, step, _)| (step, chain));
+        let mut failed_at = Vec::new();
+        for &&(chain, _, step, kind) in first.iter().take(room) {
+            let position = self.position_at(chain, slice.first, step - slice.first)?;
+            let chain = u64::from(self.setup.first_chain) + chain as u64;
+            failed_at.push(FailedAt { chain, step, kind, position });
+        }
+        Ok(failed_at)
+    }
+
+    /// The position of one chain so many steps after the confirmed state, which is that at step `first`.
+    fn position_at(&mut self, chain: usize, first: u64, steps: u64) -> Result<Vec<f64>> {
+        let timeout = self.setup.timeout;
+        let at = self.chunks.partition_point(|chunk| chunk.first <= chain) - 1;
+        let mut alone = self.chunks[at].one_chain(&self.gpu, &self.pipelines, chain, self.current);
+        let mut from = 0;
+        if steps > 0 {
+            let controls = self.setup.controls(first, steps);
+            let run = self.run_of(chain, first, steps, &controls);
+            let pipeline = self.pipelines.advance(&self.gpu, false)?.clone();
+            let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls);
+            alone.land(&self.gpu, &flight, timeout, self.clock.steps)?;
+            from = 1;
+        }
+        let x = alone.read_positions(&self.gpu, self.pipelines.dim(), from, timeout)?;
+        Ok(x.into_iter().map(f64::from).collect())
+    }
+
+    /// The moment rows of every chunk in the ring's buffer `from`.
+    fn read_moments(&self, from: usize) -> Result<Vec<Vec<f32>>> {
+        self.chunks.iter().map(|chunk| chunk.moments(&self.gpu, &self.rows, from, self.setup.timeout)).collect()
+    }
+
+    fn report_since(&self, clock: &Clock) -> Report {
+        Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, self.clock.steps.saturating_sub(1))
+    }
+}
+
+/// Merges a segment of `draws` draws, the moment rows of each chunk.
+fn merge(moments: &mut Moments, rows: &Rows, chunks: &[Chunk], draws: u64, segment: &[Vec<f32>]) {
+    for (chunk, values) in chunks.iter().zip(segment) {
+        moments.merge_segment(rows, chunk.first, chunk.chains, draws, values);
+    }
+    moments.count(draws);
+}
+
+impl Collecting for GpuChains {
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn begin(&mut self, goes_on: bool) -> Result<u64> {
+        self.begun = self.clock;
+        for chunk in &mut self.chunks {
+            chunk.make_room(&self.gpu, &self.rows, self.current);
+        }
+        if !goes_on || self.moments.chains() == 0 {
+            self.moments = Moments::new(self.rows.watched(), self.setup.chains);
+            self.open_draws = 0;
+        }
+        Ok(self.moments.draws + self.open_draws)
+    }
+
+    fn run(&mut self, steps: u64, call: &Call) -> Result<u64> {
+        let mut last_confirmed = Instant::now();
+        let collects = call.collects();
+        let first = self.clock.steps;
+        let goal = first + steps;
+        let mut ahead = first;
         let mut slices: VecDeque<Slice> = VecDeque::new();
         while self.clock.steps < goal {
-            while slices.len() < IN_FLIGHT && ahead < goal {
-                let slice = self.submit(ahead, goal, collect, self.current + slices.len())?;
+            while slices.len() < IN_FLIGHT && ahead < goal && !call.is_over() {
+                let slice = self.submit(ahead, goal, collects, self.current + slices.len())?;
                 ahead += slice.steps;
                 slices.push_back(slice);
             }
             let Some(slice) = slices.pop_front() else { break };
-            if !self.confirm(&slice, moments.as_deref_mut())? {
+            if !self.confirm(&slice)? {
                 if slice.steps == 1 {
                     return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: self.clock.steps });
                 }
@@ -169,99 +354,28 @@ impl GpuChains {
             last_confirmed = now;
             // A chunk is a submission of its own.
             let own = took / self.chunks.len() as u32;
-            self.slice_steps[usize::from(collect)] = next_steps(slice.steps, own, self.setup.slice);
-            self.setup.progress(self.clock.steps + steps - goal, steps, begun.elapsed(), self.clock.steps)?;
+            self.slice_steps[usize::from(collects)] = next_steps(slice.steps, own, self.setup.slice);
+            call.progress(&self.setup, self.clock.steps - first, self.clock.steps)?;
         }
-        Ok(())
+        Ok(self.clock.steps - first)
     }
 
-    /// Submits the next slice from `first` on; it reads the ring's buffer `from` and writes the next.
-    fn submit(&mut self, first: u64, goal: u64, collect: bool, from: usize) -> Result<Slice> {
-        let dim = self.setup.target.dim();
-        let epochs = Epochs::new(self.setup.kernel.slots(dim));
-        let cap = if collect { MAX_DRAWS.min(self.step_cap) } else { self.step_cap };
-        let steps = self.slice_steps[usize::from(collect)].min(cap).min(goal - first).min(epochs.left(first));
-        let controls = self.setup.controls(first, steps);
-        let pipeline = self.pipelines.advance(&self.gpu, collect)?.clone();
-        let submitted = Instant::now();
-        let mut flights = Vec::with_capacity(self.chunks.len());
-        for chunk in &mut self.chunks {
-            self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let run = super::chunk::Run {
-                key: key(self.setup.seed, Stream::Transition, epochs.epoch(first)),
-                first_chain: self.setup.first_chain.wrapping_add(chunk.first as u32),
-                chains: chunk.chains as u32,
-                first_step: epochs.step_in_epoch(first),
-                steps: steps as u32,
-                last_control: controls.len() as u32 - 1,
-                blocks: self.pipelines.blocks(),
-                control: controls[0],
-                canary_steps: CANARY_STEPS,
-                canary_salt: self.salt,
-                padding: [0; 2],
-            };
-            flights.push(chunk.fly(&self.gpu, &self.pipelines, &pipeline, from % RING, run, &controls, collect));
+    fn moments(&self) -> Result<Moments> {
+        let mut moments = self.moments.clone();
+        if self.open_draws > 0 {
+            merge(&mut moments, &self.rows, &self.chunks, self.open_draws, &self.read_moments(self.current)?);
         }
-        self.gpu.check(self.clock.steps)?;
-        Ok(Slice { first, steps, collect, submitted, flights })
+        Ok(moments)
     }
 
-    /// Waits for a slice. True: it is whole, and counted. False: the driver cut it short.
-    fn confirm(&mut self, slice: &Slice, moments: Option<&mut Moments>) -> Result<bool> {
-        let timeout = self.setup.timeout;
-        let mut landed = Vec::with_capacity(slice.flights.len());
-        for (chunk, flight) in self.chunks.iter().zip(&slice.flights) {
-            let landing = chunk.land(&self.gpu, flight, timeout, self.clock.steps)?;
-            if !landing.is_whole(&flight.run) {
-                return Ok(false);
-            }
-            landed.push(landing);
-        }
-        let mut moments = moments;
-        for ((chunk, flight), landing) in self.chunks.iter().zip(&slice.flights).zip(&landed) {
-            let mut any_failed = false;
-            for (i, (&flags, &acceptance)) in landing.accepted().iter().zip(landing.acceptance()).enumerate() {
-                self.ledger.accepted[chunk.first + i] += u64::from(flags & 0xffff);
-                self.ledger.acceptance += f64::from(acceptance) / 65_536.0;
-                any_failed |= flags >> 31 != 0;
-            }
-            if any_failed {
-                let (counts, steps) = chunk.failures(&self.gpu, flight, timeout)?;
-                for (i, (&count, &step)) in counts.iter().zip(&steps).enumerate() {
-                    if let Some(kind) = Failure::from_code((count >> 24) as u8) {
-                        self.ledger.fail(chunk.first + i, u64::from(count & 0xff_ffff), slice.first + u64::from(step), kind);
-                    }
-                }
-            }
-            if let (Some(moments), Some((shift, mean, m2))) =
-                (moments.as_deref_mut(), landing.moments(self.setup.target.dim() + 1))
-            {
-                moments.merge_slice(chunk.first, chunk.chains, slice.steps, shift, mean, m2);
-            }
-            if let (Some(total), Some(device)) = (self.clock.device.as_mut(), landing.device_time(&self.gpu)) {
-                *total += device;
-            }
-        }
-        if let Some(moments) = moments {
-            moments.draws += slice.steps;
-        }
-        debug_assert_eq!(slice.collect, landed.iter().all(|l| l.moments(1).is_some()));
-        self.current = (self.current + 1) % RING;
-        self.clock.steps += slice.steps;
-        self.clock.slices += slice.flights.len() as u64;
-        self.clock.acceptance = self.ledger.acceptance;
-        self.clock.gradients += gradients(&self.setup, slice.first, slice.steps);
-        Ok(true)
-    }
-
-    fn report_of(&self, clock: &Clock, moments: Option<&Moments>) -> Report {
-        Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, moments, self.clock.steps.saturating_sub(1))
+    fn report_of(&self, moments: &Moments) -> Report {
+        self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
     }
 }
 
 /// The chains of each chunk, so that every binding fits; checked against the memory budget before anything is allocated.
-fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
-    let bytes_a_chain = super::chunk::bytes_a_chain(setup.target.dim(), &*setup.kernel);
+fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
+    let bytes_a_chain = super::chunk::bytes_a_chain(setup.target.dim(), rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
@@ -297,19 +411,20 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
 
 impl Chains for GpuChains {
     fn advance(&mut self, steps: u64) -> Result<()> {
-        self.run(steps, None)
+        if self.open_draws > 0 {
+            // Steps that collect nothing leave the moments behind.
+            self.moments = Collecting::moments(self)?;
+            self.open_draws = 0;
+        }
+        self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
     }
 
-    fn collect(&mut self, collect: Collect) -> Result<Report> {
-        check::draws(collect)?;
-        let before = self.clock;
-        let mut moments = Moments::new(self.setup.target.dim() + 1, self.setup.chains);
-        self.run(collect.draws, Some(&mut moments))?;
-        Ok(self.report_of(&self.clock.since(&before), Some(&moments)))
+    fn collect(&mut self, what: Collect) -> Result<Report> {
+        collect(self, what)
     }
 
     fn report(&self) -> Report {
-        self.report_of(&self.clock, None)
+        self.report_since(&self.clock)
     }
 
     fn count(&self) -> usize {

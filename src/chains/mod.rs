@@ -1,33 +1,27 @@
 //! Many Markov chains that step together, on the GPU or on the CPU reference, behind one trait.
 
 pub(crate) mod chunk;
+mod collect;
 mod cpu;
 mod gpu;
 mod moments;
+mod precision;
+mod progress;
 mod report;
+pub(crate) mod rows;
 mod setup;
 mod tally;
 
+pub use collect::{Collect, Ended, Goal, Quantity, Standing};
 pub use cpu::CpuChains;
 pub use gpu::GpuChains;
-pub use report::{Coordinate, FailureRow, Report};
-pub use setup::{Progress, Setup};
-pub use tally::Tally;
+pub use precision::Coordinate;
+pub use progress::{Phase, Progress};
+pub use report::{FailureRow, Report};
+pub use setup::Setup;
+pub use tally::{FailedAt, Tally};
 
 use crate::Result;
-
-/// How many draws to collect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Collect {
-    pub(crate) draws: u64,
-}
-
-impl Collect {
-    /// The moments of every state over so many steps.
-    pub fn draws(draws: u64) -> Self {
-        Self { draws }
-    }
-}
 
 /// Many chains that step together.
 ///
@@ -40,11 +34,13 @@ pub trait Chains: std::fmt::Debug {
     /// Device errors and cancellation; all of them say how many steps are done, and another call goes on from there.
     fn advance(&mut self, steps: u64) -> Result<()>;
 
-    /// Runs transitions and collects the moments of every state: mean and standard deviation of each coordinate, with the
-    /// Monte Carlo error from the spread of the chains' means. The report is of this call; failures are counted since the start.
+    /// Runs transitions and collects the moments of every state: mean and standard deviation of each coordinate, with Monte Carlo
+    /// errors from the spread of the chains, effective sample size and nested R-hat; for so many draws, or until they are precise
+    /// enough. The report is of this call; failures are counted since the start.
     ///
     /// # Errors
-    /// As [`advance`](Self::advance); [`Error::Setting`](crate::Error::Setting) where no draws are asked for.
+    /// As [`advance`](Self::advance); [`Error::Setting`](crate::Error::Setting) where no draws are asked for, or where a goal cannot
+    /// be judged. After an error of the device or a cancellation, [`Collect::go_on`] keeps what was collected.
     fn collect(&mut self, collect: Collect) -> Result<Report>;
 
     /// What has been run since the start, without moments.

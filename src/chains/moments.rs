@@ -1,31 +1,38 @@
-//! Mean and variance of every chain and coordinate, merged in f64 from the device's slices.
+//! Mean and variance of every chain and watched value, merged in f64 from the device's segments.
 
 use rayon::prelude::*;
 
-/// Moments of (dim + 1) rows (the coordinates, then the energy) of every chain: `[row][chain]`.
-#[derive(Debug, Clone)]
+use super::rows::Rows;
+
+/// The most draws of a segment: what f32 moments are accumulated over.
+pub(crate) const SEGMENT: u64 = 1024;
+
+/// Moments of the watched values (the coordinates, the energy, the Hamiltonian where there is one) of every chain: `[row][chain]`.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Moments {
     chains: usize,
+    /// Draws of every chain.
     pub(crate) draws: u64,
-    mean: Vec<f64>,
-    m2: Vec<f64>,
-}
-
-/// Moments of a row over all chains and draws.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pooled {
-    pub(crate) mean: f64,
-    pub(crate) sd: f64,
-    /// Standard error of the mean from the spread of the chains' means; None with fewer than two chains.
-    pub(crate) mcse: Option<f64>,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) m2: Vec<f64>,
+    /// Sum over chains and draws of |x′ − x|².
+    pub(crate) jumps: f64,
+    /// Sum over chains of the squared differences of successive Hamiltonians, and how many of them a chain has.
+    pub(crate) changes: f64,
+    pub(crate) changes_a_chain: u64,
 }
 
 impl Moments {
     pub(crate) fn new(rows: usize, chains: usize) -> Self {
-        Self { chains, draws: 0, mean: vec![0.0; rows * chains], m2: vec![0.0; rows * chains] }
+        let zeros = vec![0.0; rows * chains];
+        Self { chains, draws: 0, mean: zeros.clone(), m2: zeros, jumps: 0.0, changes: 0.0, changes_a_chain: 0 }
     }
 
-    /// Merges one value's moments over `n` more draws into entry `at` (Chan, Golub, LeVeque 1979), the slice being counted last.
+    pub(crate) fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// Merges one value's moments over `n` more draws (Chan, Golub, LeVeque 1979).
     fn merge(draws: f64, mean: &mut f64, m2: &mut f64, n: f64, new_mean: f64, new_m2: f64) {
         let total = draws + n;
         let d = new_mean - *mean;
@@ -33,68 +40,85 @@ impl Moments {
         *m2 += new_m2 + d * d * (draws * n / total);
     }
 
-    /// Merges a slice of `n` draws of the chains from `first` on: shift, mean and m2 are `[row][chain of the slice]` in f32.
-    pub(crate) fn merge_slice(&mut self, first: usize, chains: usize, n: u64, shift: &[f32], mean: &[f32], m2: &[f32]) {
+    /// Merges a segment of `n` draws of the chains from `first` on: `values` are the moment rows of these chains. The draws are
+    /// counted by [`count`](Self::count), once the segment of every chain has been merged.
+    pub(crate) fn merge_segment(&mut self, rows: &Rows, first: usize, chains: usize, n: u64, values: &[f32]) {
         let (draws, n) = (self.draws as f64, n as f64);
         let all = self.chains;
-        let rows = self.mean.par_chunks_mut(all).zip(self.m2.par_chunks_mut(all)).enumerate();
-        rows.for_each(|(row, (means, m2s))| {
+        let part = rows.watched() * chains;
+        let (shift, mean, m2) = (&values[..part], &values[part..2 * part], &values[2 * part..3 * part]);
+        let merged = self.mean.par_chunks_mut(all).zip(self.m2.par_chunks_mut(all)).enumerate();
+        merged.for_each(|(row, (means, m2s))| {
             let from = row * chains;
             for i in 0..chains {
                 let new_mean = f64::from(shift[from + i]) + f64::from(mean[from + i]);
                 Self::merge(draws, &mut means[first + i], &mut m2s[first + i], n, new_mean, f64::from(m2[from + i]));
             }
         });
-    }
-
-    /// Merges one chain's moments over `n` draws, as `value(row)` gives them.
-    pub(crate) fn merge_chain(&mut self, chain: usize, n: u64, value: impl Fn(usize) -> (f64, f64)) {
-        for row in 0..self.mean.len() / self.chains {
-            let at = row * self.chains + chain;
-            let (mean, m2) = value(row);
-            Self::merge(self.draws as f64, &mut self.mean[at], &mut self.m2[at], n as f64, mean, m2);
+        let sum = |row: usize| values[row * chains..(row + 1) * chains].iter().map(|&v| f64::from(v)).sum::<f64>();
+        self.jumps += sum(3 * rows.watched());
+        if rows.of_moments() > 3 * rows.watched() + 1 {
+            self.changes += sum(3 * rows.watched() + 2);
         }
     }
 
-    /// A row's moments over all chains: the variance is that within the chains plus that of their means.
-    pub(crate) fn pooled(&self, row: usize) -> Pooled {
+    /// Counts `n` draws of every chain as merged.
+    pub(crate) fn count(&mut self, n: u64) {
+        self.draws += n;
+        self.changes_a_chain += n.saturating_sub(1);
+    }
+
+    /// A row's means and sums of squared deviations, one a chain.
+    pub(crate) fn row(&self, row: usize) -> (&[f64], &[f64]) {
         let of_row = row * self.chains..(row + 1) * self.chains;
-        let (means, m2s) = (&self.mean[of_row.clone()], &self.m2[of_row]);
-        let chains = self.chains as f64;
-        let mean = means.iter().sum::<f64>() / chains;
-        let between = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>();
-        let within = m2s.iter().sum::<f64>() / self.draws as f64;
-        let sd = ((within + between) / chains).sqrt();
-        let mcse = (self.chains > 1).then(|| (between / (chains - 1.0) / chains).sqrt());
-        Pooled { mean, sd, mcse }
+        (&self.mean[of_row.clone()], &self.m2[of_row])
+    }
+
+    /// Mean squared distance of successive draws, |x′ − x|².
+    pub(crate) fn squared_jump(&self) -> f64 {
+        self.jumps / (self.draws as f64 * self.chains as f64)
+    }
+
+    /// The energy's Bayesian fraction of missing information (Betancourt 2016): the mean squared change of the Hamiltonian from
+    /// draw to draw over its variance within the chains. None where the kernel has none, so no such row, or where it never changed.
+    pub(crate) fn e_bfmi(&self, row: usize) -> Option<f64> {
+        if (row + 1) * self.chains > self.m2.len() {
+            return None;
+        }
+        let change = self.changes / (self.changes_a_chain as f64 * self.chains as f64);
+        let variance = self.row(row).1.iter().sum::<f64>() / (self.draws as f64 * self.chains as f64);
+        (self.changes_a_chain > 0 && variance > 0.0).then_some(change / variance)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{chains::precision::Coordinate, kernel::Rwm};
 
-    /// Two chains, cut into slices, against the plain formulas.
+    /// Two chains, cut into segments, against the plain formulas.
     #[test]
-    fn slices_merge_to_the_moments_of_the_whole() {
-        let data = [[1.0f64, 2.0, 4.0, 8.0, 16.0], [3.0, 3.5, -1.0, 0.0, 2.0]];
-        let mut moments = Moments::new(1, 2);
+    fn segments_merge_to_the_moments_of_the_whole() {
+        let data = [[1.0f32, 2.0, 4.0, 8.0, 16.0], [3.0, 3.5, -1.0, 0.0, 2.0]];
+        let rows = Rows::new(1, &Rwm::new(1.0));
+        let mut moments = Moments::new(rows.watched(), 2);
         for cut in [0..2, 2..5] {
-            let n = cut.len() as f64;
-            for (chain, values) in data.iter().enumerate() {
-                let mean = values[cut.clone()].iter().sum::<f64>() / n;
-                let m2 = values[cut.clone()].iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-                moments.merge_chain(chain, n as u64, |_| (mean, m2));
-            }
-            moments.draws += n as u64;
+            let n = cut.len() as f32;
+            let mean = data.map(|values| values[cut.clone()].iter().sum::<f32>() / n - 0.5);
+            let m2 = [0, 1].map(|c| data[c][cut.clone()].iter().map(|v| (v - 0.5 - mean[c]).powi(2)).sum::<f32>());
+            // The energy is constant; the jumps count one a draw.
+            let rows_of_segment = [[0.5; 2], [7.0; 2], mean, [0.0; 2], m2, [0.0; 2], [n; 2]];
+            moments.merge_segment(&rows, 0, 2, cut.len() as u64, rows_of_segment.as_flattened());
+            moments.count(cut.len() as u64);
         }
-        let all: Vec<f64> = data.concat();
+        let all: Vec<f64> = data.concat().into_iter().map(f64::from).collect();
         let mean = all.iter().sum::<f64>() / 10.0;
         let sd = (all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 10.0).sqrt();
-        let pooled = moments.pooled(0);
-        assert!((pooled.mean - mean).abs() < 1e-14 && (pooled.sd - sd).abs() < 1e-14);
+        let of = Coordinate::new(&moments, 0, 1);
+        assert!((of.mean - mean).abs() < 1e-6 && (of.sd - sd).abs() < 1e-6, "{of:?}");
         let (a, b) = (6.2, 1.5);
-        assert!((pooled.mcse.unwrap() - f64::abs(a - b) / 2.0).abs() < 1e-14);
-        assert_eq!(Moments { chains: 1, draws: 1, mean: vec![0.0], m2: vec![0.0] }.pooled(0).mcse, None);
+        assert!((of.mcse.unwrap() - f64::abs(a - b) / 2.0).abs() < 1e-6);
+        assert!((moments.squared_jump() - 1.0).abs() < 1e-12);
+        assert_eq!((moments.e_bfmi(1), moments.e_bfmi(2)), (None, None));
     }
 }

@@ -4,19 +4,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Setup, moments::Moments, tally::Ledger};
+use super::{Coordinate, Ended, FailedAt, Quantity, Setup, Standing, moments::Moments, tally::Ledger};
 use crate::kernel::Failure;
-
-/// Moments of one coordinate (or of the energy) over all chains and collected draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Coordinate {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub sd: f64,
-    /// Monte Carlo standard error of the mean, from the spread of the chains' means; None with fewer than two chains.
-    pub mcse: Option<f64>,
-}
 
 /// Failures of one kind, by the chains whose first failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,12 +58,29 @@ pub struct Report {
     pub mean_acceptance: Option<f64>,
     /// T of exp(−E/T) at the last step.
     pub temperature: f64,
+    /// Groups of chains that started at one point each, which nested R-hat compares.
+    pub superchains: usize,
+    /// Draws of every chain behind the moments; 0 where none were collected.
+    pub draws: u64,
+    /// Why the collection ended.
+    pub ended: Option<Ended>,
+    /// Where there was a goal: the coordinate that is farthest from it, or was the last to meet it.
+    pub standing: Option<Standing>,
     /// Moments of the coordinates; empty where none were collected.
     pub coordinates: Vec<Coordinate>,
     /// Moments of the energy.
     pub energy_moments: Option<Coordinate>,
+    /// Mean squared distance of successive draws.
+    pub squared_jump: Option<f64>,
+    /// The energy's Bayesian fraction of missing information (Betancourt 2016), of kernels with a Hamiltonian: below 0.3, momenta are
+    /// drawn anew too seldom, or too small, to move through the energies of the target.
+    pub e_bfmi: Option<f64>,
+    /// What the reader of the moments should know: what is undefined, and why.
+    pub notes: Vec<String>,
     /// Failures since the start; empty if there were none.
     pub failures: Vec<FailureRow>,
+    /// Where the first chains that failed stood then.
+    pub failed_at: Vec<FailedAt>,
 }
 
 /// What was run, in how long.
@@ -113,23 +119,15 @@ impl Report {
         adapter: String,
         clock: &Clock,
         ledger: &Ledger,
-        moments: Option<&Moments>,
         last_step: u64,
     ) -> Self {
         let transitions = clock.steps as f64 * setup.chains as f64;
         let per_second = |n: f64| if clock.wall.is_zero() { 0.0 } else { n / clock.wall.as_secs_f64() };
-        let coordinate = |row| {
-            moments.map(|m| {
-                let pooled = m.pooled(row);
-                Coordinate { mean: pooled.mean, sd: pooled.sd, mcse: pooled.mcse }
-            })
-        };
-        let dim = setup.target.dim();
         Self {
             backend,
             adapter,
             energy: setup.target.name(),
-            dim,
+            dim: setup.target.dim(),
             kernel: setup.kernel.name(),
             chains: setup.chains,
             seed: setup.seed,
@@ -142,10 +140,35 @@ impl Report {
             gradients_per_second: per_second(clock.gradients as f64 * setup.chains as f64),
             mean_acceptance: (!setup.kernel.is_unadjusted() && clock.steps > 0).then(|| clock.acceptance / transitions),
             temperature: setup.temperature.at(last_step),
-            coordinates: (0..dim).filter_map(coordinate).collect(),
-            energy_moments: coordinate(dim),
+            superchains: setup.superchain_count(),
+            draws: 0,
+            ended: None,
+            standing: None,
+            coordinates: Vec::new(),
+            energy_moments: None,
+            squared_jump: None,
+            e_bfmi: None,
+            notes: Vec::new(),
             failures: failures(ledger, u64::from(setup.first_chain)),
+            failed_at: ledger.failed_at.clone(),
         }
+    }
+
+    /// With the moments that were collected.
+    pub(crate) fn with_moments(mut self, moments: &Moments, starts_at_one_point: bool) -> Self {
+        let row = |row| Coordinate::new(moments, row, self.superchains);
+        self.draws = moments.draws;
+        self.coordinates = (0..self.dim).map(row).collect();
+        self.energy_moments = Some(row(self.dim));
+        self.squared_jump = Some(moments.squared_jump());
+        self.e_bfmi = moments.e_bfmi(self.dim + 1);
+        self.notes = notes(&self, starts_at_one_point);
+        self
+    }
+
+    /// With the reason why the collection ended.
+    pub(crate) fn ended(self, ended: Ended, standing: Option<Standing>) -> Self {
+        Self { ended: Some(ended), standing, ..self }
     }
 
     /// Failed transitions since the start, of all chains and kinds.
@@ -179,6 +202,26 @@ fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
     rows.into_values().collect()
 }
 
+/// What is undefined, or blind, and why.
+fn notes(report: &Report, starts_at_one_point: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let still: Vec<_> = (0..report.dim).filter(|&i| report.coordinates[i].sd == 0.0).map(|i| format!("x[{i}]")).collect();
+    if report.chains < 2 {
+        notes.push("mcse, ess and rhat are undefined: there is one chain, and they compare chains".into());
+    } else if !still.is_empty() {
+        let shown = still[..still.len().min(4)].join(", ");
+        let more = if still.len() > 4 { format!(" and {} more", still.len() - 4) } else { String::new() };
+        notes.push(format!("mcse, ess and rhat of {shown}{more} are undefined: every draw of every chain is the same number"));
+    }
+    if report.chains > 1 && report.superchains < 2 {
+        notes.push("rhat is undefined: there is one superchain, and it compares superchains".into());
+    }
+    if report.chains > 1 && starts_at_one_point {
+        notes.push("all chains started at one point: rhat cannot see a part of the target that none of them reached".into());
+    }
+    notes
+}
+
 /// Rows of coordinates shown as text; JSON has them all.
 const SHOWN: usize = 16;
 
@@ -206,12 +249,29 @@ impl fmt::Display for Report {
             write!(f, ", temperature {:.6}", self.temperature)?;
         }
         writeln!(f)?;
-        if !self.coordinates.is_empty() {
-            writeln!(f, "  {:>8} {:>14} {:>14} {:>12}", "", "mean", "sd", "mcse(mean)")?;
+        if self.coordinates.is_empty() {
+            return self.fmt_failures(f);
         }
+        write!(f, "  {} draws a chain", self.draws)?;
+        match (self.ended, &self.standing) {
+            (Some(Ended::Goal), Some(last)) => write!(f, ": the goal is met, last by {last}")?,
+            (Some(ended), Some(last)) => {
+                let limit = if ended == Ended::Time { "time" } else { "the number of draws" };
+                write!(f, ": ended by {limit}, the goal is not met by {last}")?;
+            }
+            (Some(Ended::Time), None) => write!(f, ": ended by time")?,
+            _ => {}
+        }
+        writeln!(
+            f,
+            "\n  {:>8} {:>14} {:>14} {:>12} {:>12} {:>12} {:>9}",
+            "", "mean", "sd", "mcse(mean)", "mcse(sd)", "ess", "rhat"
+        )?;
         let mut row = |name: String, c: &Coordinate| {
-            let mcse = c.mcse.map_or("undefined (one chain)".into(), |m| format!("{m:.3e}"));
-            writeln!(f, "  {name:>8} {:>14.6} {:>14.6} {mcse:>12}", c.mean, c.sd)
+            let error = |error: Option<f64>| error.map_or("undefined".into(), |e| format!("{e:.3e}"));
+            let rhat = c.rhat.map_or("undefined".into(), |r| format!("{r:.4}"));
+            let (mcse, mcse_sd, ess) = (error(c.mcse), error(c.mcse_sd), error(c.ess));
+            writeln!(f, "  {name:>8} {:>14.6} {:>14.6} {mcse:>12} {mcse_sd:>12} {ess:>12} {rhat:>9}", c.mean, c.sd)
         };
         for (i, c) in self.coordinates.iter().take(SHOWN).enumerate() {
             row(format!("x[{i}]"), c)?;
@@ -222,6 +282,22 @@ impl fmt::Display for Report {
         if self.coordinates.len() > SHOWN {
             writeln!(f, "  ({} more coordinates in the JSON)", self.coordinates.len() - SHOWN)?;
         }
+        if let Some(jump) = self.squared_jump {
+            write!(f, "  mean squared jump {jump:.4e}")?;
+        }
+        if let Some(e_bfmi) = self.e_bfmi {
+            write!(f, ", E-BFMI {e_bfmi:.3}")?;
+        }
+        writeln!(f)?;
+        for note in &self.notes {
+            writeln!(f, "  note: {note}")?;
+        }
+        self.fmt_failures(f)
+    }
+}
+
+impl Report {
+    fn fmt_failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.failures.is_empty() {
             return write!(f, "  no failures");
         }
@@ -233,6 +309,22 @@ impl fmt::Display for Report {
                 "\n    {kind:?}: {count} transitions of {chains} chains, first at step {first_step} of chain {first_chain}"
             )?;
         }
+        for FailedAt { chain, step, kind, position } in &self.failed_at {
+            let shown: Vec<_> = position.iter().take(4).map(|x| format!("{x:.6}")).collect();
+            let more = if position.len() > 4 { ", ..." } else { "" };
+            write!(f, "\n    chain {chain} stood at [{}{more}] when it failed at step {step} ({kind:?})", shown.join(", "))?;
+        }
         Ok(())
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.value.map_or("undefined".into(), |value| format!("{value:.4}"));
+        let name = match self.quantity {
+            Quantity::Mcse => "mcse/sd",
+            Quantity::Rhat => "rhat",
+        };
+        write!(f, "x[{}] with {name} {value}", self.coordinate)
     }
 }

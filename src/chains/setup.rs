@@ -2,7 +2,10 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use super::{Chains, CpuChains, GpuChains};
+use super::{
+    Chains, CpuChains, GpuChains,
+    progress::{OnProgress, Progress},
+};
 use crate::{
     Backend, Error, Result, Schedule, Start,
     energy::Energy,
@@ -11,20 +14,6 @@ use crate::{
     program::check_dim,
     random::{Draws, Stream, key},
 };
-
-/// How far a call of `advance` or `collect` has come.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Steps done in this call.
-    pub done: u64,
-    /// Steps asked for in this call.
-    pub total: u64,
-    /// Time since the call.
-    pub elapsed: Duration,
-}
-
-type OnProgress = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>;
 
 /// A run to be built: target, kernel, number of chains, seed, start.
 #[derive(Clone)]
@@ -36,6 +25,7 @@ pub struct Setup {
     pub(crate) first_chain: u32,
     pub(crate) seed: u64,
     pub(crate) start: Start,
+    superchains: Option<usize>,
     pub(crate) temperature: Schedule,
     pub(crate) timeout: Duration,
     pub(crate) slice: Duration,
@@ -65,6 +55,7 @@ impl Setup {
             first_chain: 0,
             seed: 0,
             start: Start::default(),
+            superchains: None,
             temperature,
             timeout: Duration::from_secs(60),
             slice: Duration::from_millis(75),
@@ -91,6 +82,14 @@ impl Setup {
     /// Where the chains start; standard normal unless said.
     pub fn start(self, start: Start) -> Self {
         Self { start, ..self }
+    }
+
+    /// Groups of chains that start at one point each, for nested R-hat (Margossian et al. 2024): it compares the groups, so it comes
+    /// close to one after few draws where the groups are large, and stays away from one where chains keep to where they started.
+    /// The number of chains must be a multiple of it; an array of starts then has one column a superchain. Unless said, every chain
+    /// has a start of its own and is a superchain of one; R-hat then takes some fifty effective draws a chain to reach 1.01.
+    pub fn superchains(self, superchains: usize) -> Self {
+        Self { superchains: Some(superchains), ..self }
     }
 
     /// T of exp(−E/T), a number or a schedule; 1 unless said.
@@ -172,7 +171,24 @@ impl Setup {
                 "must be finite",
             ));
         }
-        self.start.positions(dim, self.first_chain, self.chains, self.seed)
+        let superchains = self.superchain_count();
+        if superchains == 0 || !self.chains.is_multiple_of(superchains) {
+            let why = format!("must be at least 1 and divide the number of chains, {}", self.chains);
+            return Err(Error::setting("superchains", superchains, why));
+        }
+        let size = self.chains / superchains;
+        if !(self.first_chain as usize).is_multiple_of(size) {
+            let why = format!("must be a multiple of the chains of a superchain, {size}");
+            return Err(Error::setting("first chain", self.first_chain, why));
+        }
+        // A superchain starts where its first chain would.
+        let starts = self.start.positions(dim, self.first_chain, superchains, size as u32, self.seed)?;
+        Ok(if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() })
+    }
+
+    /// Groups of chains that start at one point each.
+    pub(crate) fn superchain_count(&self) -> usize {
+        self.superchains.unwrap_or(self.chains)
     }
 
     /// Whether step size, temperature, noise level or leapfrog steps change with the step.
@@ -219,13 +235,5 @@ impl Setup {
             }
         }
         p
-    }
-
-    /// Tells the caller how far a call has come.
-    pub(crate) fn progress(&self, done: u64, total: u64, elapsed: Duration, good_steps: u64) -> Result<()> {
-        match &self.on_progress {
-            Some(f) if f(Progress { done, total, elapsed }).is_break() => Err(Error::Cancelled { good_steps }),
-            _ => Ok(()),
-        }
     }
 }

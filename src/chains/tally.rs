@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::kernel::Failure;
 
 /// Acceptances and failures of one chain since its start.
@@ -23,6 +25,22 @@ pub(crate) struct Failed {
     pub(crate) kind: Failure,
 }
 
+/// Where a chain stood when a transition failed for the first time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailedAt {
+    /// Global id of the chain.
+    pub chain: u64,
+    /// The step, from 0.
+    pub step: u64,
+    /// What went wrong.
+    pub kind: Failure,
+    /// Its position, which the failed transition started from and left unchanged.
+    pub position: Vec<f64>,
+}
+
+/// How many chains' failures are shown with the position.
+pub(crate) const SHOWN_FAILURES: usize = 8;
+
 /// The tallies of all chains. Failures are rare: only chains that had one have an entry.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
@@ -30,6 +48,8 @@ pub(crate) struct Ledger {
     /// Sum of acceptance probabilities.
     pub(crate) acceptance: f64,
     pub(crate) failed: BTreeMap<usize, Failed>,
+    /// The first chains that failed, at most [`SHOWN_FAILURES`].
+    pub(crate) failed_at: Vec<FailedAt>,
 }
 
 impl Ledger {

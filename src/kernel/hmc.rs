@@ -70,6 +70,10 @@ impl Kernel for Hmc {
         true
     }
 
+    fn has_hamiltonian(&self) -> bool {
+        true
+    }
+
     fn substeps(&self) -> (u32, u32) {
         self.substeps
     }
@@ -90,11 +94,12 @@ impl Kernel for Hmc {
         step.draws.normals(1, &mut scratch.momentum);
         let kinetic = |state: &State| 0.5 * state.momentum.iter().map(|v| v * v).sum::<f64>();
         let before = kinetic(scratch);
+        let temperature = f64::from(step.control.temperature);
+        state.hamiltonian = state.energy / temperature + before;
         leapfrog(step, scratch);
         if !is_usable(scratch.energy) {
             return Info::rejected(failure_of(scratch.energy).or(Some(Failure::Diverged)));
         }
-        let temperature = f64::from(step.control.temperature);
         let log_ratio = (state.energy - scratch.energy) / temperature + before - kinetic(scratch);
         if log_ratio < -1000.0 {
             return Info::rejected(Some(Failure::Diverged));
@@ -104,6 +109,7 @@ impl Kernel for Hmc {
             state.x.copy_from_slice(&scratch.x);
             state.grad.copy_from_slice(&scratch.grad);
             state.energy = scratch.energy;
+            state.hamiltonian -= log_ratio;
         }
         info
     }
@@ -115,7 +121,7 @@ pub fn leapfrog(step: &Step<'_>, state: &mut State) {
     let step_size = f64::from(step.control.step_size);
     let kick = step_size / f64::from(step.control.temperature);
     let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
-    let State { x, energy, grad, momentum: v } = state;
+    let State { x, energy, grad, momentum: v, .. } = state;
     for i in 0..x.len() {
         v[i] -= 0.5 * kick * scale(i) * grad[i];
     }

@@ -79,12 +79,14 @@ pub struct State {
     pub grad: Vec<f64>,
     /// Momentum.
     pub momentum: Vec<f64>,
+    /// Total energy, E/T and kinetic, that the last transition ended with, where the kernel has one.
+    pub hamiltonian: f64,
 }
 
 impl State {
     /// A state of zeros.
     pub fn zeros(dim: usize) -> Self {
-        Self { x: vec![0.0; dim], energy: 0.0, grad: vec![0.0; dim], momentum: vec![0.0; dim] }
+        Self { x: vec![0.0; dim], energy: 0.0, grad: vec![0.0; dim], momentum: vec![0.0; dim], hamiltonian: 0.0 }
     }
 }
 
@@ -168,6 +170,11 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
 
     /// Whether the kernel's state has a momentum.
     fn carries_momentum(&self) -> bool {
+        false
+    }
+
+    /// Whether the kernel reports a total energy (in `hamiltonian`, WGSL and Rust) after each transition.
+    fn has_hamiltonian(&self) -> bool {
         false
     }
 

@@ -86,7 +86,7 @@ impl Kernel for Underdamped {
         // v loses the part 1 - exp(-friction h) of itself and gains the noise that keeps its variance at T.
         let loss = -(-f64::from(step.kernel_params[0]) * step_size).exp_m1();
         let noise = (f64::from(step.control.temperature) * loss * (2.0 - loss)).sqrt();
-        let State { x, energy, grad, momentum } = scratch;
+        let State { x, energy, grad, momentum, .. } = scratch;
         step.draws.normals(0, momentum);
         for (i, v) in momentum.iter_mut().enumerate() {
             let kicked = state.momentum[i] - 0.5 * step_size * scale(i) * state.grad[i];

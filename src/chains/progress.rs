@@ -1,0 +1,87 @@
+//! How far a call has come, told to the caller slice by slice.
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Setup, Standing};
+use crate::{Error, Result};
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Steps that nothing is collected of.
+    Advance,
+    /// Draws.
+    Collect,
+}
+
+/// How far a call of `advance` or `collect` has come.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What the call does.
+    pub phase: Phase,
+    /// Steps done in this call.
+    pub done: u64,
+    /// Steps asked for in this call, or allowed.
+    pub total: u64,
+    /// Time since the call.
+    pub elapsed: Duration,
+    /// How long it should still take, at the rate so far: to the goal where there is one, to the time limit where that comes first.
+    pub remaining: Option<Duration>,
+    /// How precise the least precise coordinate was at the last look.
+    pub standing: Option<Standing>,
+}
+
+pub(crate) type OnProgress = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sync>;
+
+/// A call of `advance` or `collect`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    phase: Phase,
+    begun: Instant,
+    within: Option<Duration>,
+    /// Steps asked for, or allowed.
+    total: u64,
+    /// Steps done before the run in hand.
+    pub(crate) done: u64,
+    pub(crate) standing: Option<Standing>,
+}
+
+impl Call {
+    pub(crate) fn new(phase: Phase, total: u64, within: Option<Duration>) -> Self {
+        Self { phase, begun: Instant::now(), within, total, done: 0, standing: None }
+    }
+
+    pub(crate) fn collects(&self) -> bool {
+        self.phase == Phase::Collect
+    }
+
+    /// Whether time is up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.within.is_some_and(|within| self.begun.elapsed() >= within)
+    }
+
+    /// Tells the caller that `run` steps of the run in hand are done, of `good_steps` in all.
+    pub(crate) fn progress(&self, setup: &Setup, run: u64, good_steps: u64) -> Result<()> {
+        let Some(f) = &setup.on_progress else { return Ok(()) };
+        let (done, elapsed) = (self.done + run, self.begun.elapsed());
+        let expected = self.standing.and_then(|s| s.expected_draws()).map_or(self.total, |n| n.clamp(done, self.total));
+        let to_go = (expected - done) as f64 / done.max(1) as f64;
+        let by_rate = Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_go).unwrap_or(Duration::MAX);
+        let remaining = self.within.map_or(by_rate, |within| by_rate.min(within.saturating_sub(elapsed)));
+        let progress = Progress {
+            phase: self.phase,
+            done,
+            total: self.total,
+            elapsed,
+            remaining: (done > 0).then_some(remaining),
+            standing: self.standing,
+        };
+        if f(progress).is_break() { Err(Error::Cancelled { good_steps }) } else { Ok(()) }
+    }
+}
