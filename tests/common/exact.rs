@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ergodic::{
-    energy::{Energy, Mixture, Params},
+    energy::{Energy, Gaussian, Mixture, Params},
     random::normal_pair,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -23,6 +23,8 @@ pub struct Exact {
 enum Law {
     /// Weights (of sum one), means, standard deviations.
     Mixture(Vec<f64>, Vec<Vec<f64>>, Vec<f64>),
+    /// x = mean + L z with the rows of a lower triangular L.
+    Affine(Vec<f64>, Vec<Vec<f64>>),
     /// In one dimension: equally spaced points with the distribution function there.
     Table(Arc<Vec<(f64, f64)>>),
 }
@@ -39,6 +41,15 @@ impl Exact {
         let energy = Arc::new(Mixture::new(&[1.0], std::slice::from_ref(&mean), &[sd]).unwrap());
         let law = Law::Mixture(vec![1.0], vec![mean], vec![sd * temperature.sqrt()]);
         Self { name, energy, temperature, law }
+    }
+
+    /// A Gaussian of covariance L Lᵀ.
+    fn correlated(name: &'static str, mean: Vec<f64>, factor: Vec<Vec<f64>>) -> Self {
+        let covariance = |i: usize, j: usize| factor[i].iter().zip(&factor[j]).map(|(a, b)| a * b).sum::<f64>();
+        let dim = mean.len();
+        let covariances: Vec<_> = (0..dim * dim).map(|k| covariance(k / dim, k % dim)).collect();
+        let energy = Arc::new(Gaussian::full(mean.clone(), &covariances).unwrap());
+        Self { name, energy, temperature: 1.0, law: Law::Affine(mean, factor) }
     }
 
     /// A one-dimensional energy at any temperature, by the trapezoid rule between limits beyond which nothing is left.
@@ -76,6 +87,12 @@ impl Exact {
                         x[i * n + chain] = (means[component][i] + sds[component] * z) as f32;
                     }
                 }
+                Law::Affine(mean, factor) => {
+                    let z: Vec<_> = (0..dim).map(|_| normal_pair([rng.random(), rng.random()])[0]).collect();
+                    for i in 0..dim {
+                        x[i * n + chain] = (mean[i] + factor[i].iter().zip(&z).map(|(l, z)| l * z).sum::<f64>()) as f32;
+                    }
+                }
                 Law::Table(table) => {
                     let above = table.partition_point(|row| row.1 <= u).clamp(1, table.len() - 1);
                     let ((x0, f0), (x1, f1)) = (table[above - 1], table[above]);
@@ -90,6 +107,7 @@ impl Exact {
     pub fn mean(&self, coordinate: usize) -> f64 {
         match &self.law {
             Law::Mixture(weights, means, _) => weights.iter().zip(means).map(|(w, mean)| w * mean[coordinate]).sum(),
+            Law::Affine(mean, _) => mean[coordinate],
             Law::Table(table) => table.windows(2).map(|w| (w[1].1 - w[0].1) * 0.5 * (w[0].0 + w[1].0)).sum(),
         }
     }
@@ -101,6 +119,10 @@ impl Exact {
                 let part = |j: usize| weights[j] * normal_cdf(x, means[j][coordinate], sds[j]);
                 (0..weights.len()).map(part).sum()
             }
+            Law::Affine(mean, factor) => {
+                let sd = factor[coordinate].iter().map(|l| l * l).sum::<f64>().sqrt();
+                normal_cdf(x, mean[coordinate], sd)
+            }
             Law::Table(table) => {
                 let (low, step) = (table[0].0, table[1].0 - table[0].0);
                 let at = ((x - low) / step).clamp(0.0, (table.len() - 1) as f64);
@@ -111,12 +133,14 @@ impl Exact {
     }
 }
 
-/// Asymmetric targets of scale one: in two dimensions, in five (padded lanes), and at a temperature that is not one.
+/// Targets of scale one: asymmetric ones in two dimensions and in five (padded lanes), a correlated one, and two at temperatures
+/// that are not one.
 pub fn targets() -> Vec<Exact> {
     let line = Mixture::new(&[0.8, 0.2], &[vec![-0.5], vec![1.5]], &[0.6, 0.5]).unwrap();
     vec![
         Exact::mixture("two_gaussians", &[0.7, 0.3], &[vec![-0.8, 0.5], vec![1.2, -1.0]], &[0.6, 1.0]),
         Exact::mixture("five", &[0.6, 0.4], &[vec![-0.5, 0.3, 0.0, 0.8, -0.2], vec![0.7, -0.6, 0.4, -0.1, 0.3]], &[0.7, 1.0]),
+        Exact::correlated("correlated", vec![0.3, -0.6, 0.0], vec![vec![1.1], vec![-0.8, 0.5], vec![0.3, 0.4, 0.7]]),
         Exact::line("line_at_1.7", Arc::new(line), 1.7, -12.0, 13.0),
         Exact::gaussian("gaussian_at_0.6", vec![0.5, -0.3, 1.0], 0.9, 0.6),
     ]
