@@ -27,7 +27,7 @@ use crate::Result;
 ///
 /// The numbers that a chain draws depend on (seed, chain, step) alone: not on the number of chains, the cutting into dispatches,
 /// or the device.
-pub trait Chains: std::fmt::Debug {
+pub trait Chains: std::fmt::Debug + Send {
     /// Runs `steps` transitions of every chain.
     ///
     /// # Errors
