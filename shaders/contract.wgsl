@@ -42,7 +42,10 @@ const DIVERGED = 3u;         // the energy error of a trajectory is above DIVERG
 const ESCAPED = 4u;          // an unadjusted chain left the finite range and stopped
 const DIVERGENCE = 1000.0;
 
-@group(0) @binding(0) var<uniform> run: Run;
+// `run` is read once, at an index (always zero) that only the device knows: of the uniforms that loops and branches read at a place
+// it knows, lavapipe makes constants, and for that a new variant of the shader at each dispatch, in milliseconds and 300 KB each.
+@group(0) @binding(0) var<uniform> runs: array<Run, 2>;
+var<private> run: Run;
 @group(0) @binding(2) var<storage, read> controls: array<Control>;
 @group(0) @binding(3) var<storage, read> positions_in: array<f32>;               // [dim][chain]
 @group(0) @binding(4) var<storage, read_write> positions_out: array<f32>;        // [dim][chain]

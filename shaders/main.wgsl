@@ -53,6 +53,7 @@ fn start(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    run = runs[groups.z - 1u];
     let chain = chain_index(group, groups, local);
     if (chain >= run.chains) { return; }
     var x: Point;
@@ -84,6 +85,7 @@ fn advance(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    run = runs[groups.z - 1u];
     let index = chain_index(group, groups, local);
     if (index >= run.chains) { return; }
     let n = run.chains;

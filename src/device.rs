@@ -14,6 +14,8 @@ pub struct Gpu {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     faults: Arc<Mutex<Faults>>,
+    /// The last buffer that was read through. It is used again where it fits: a driver's memory does not shrink when buffers go.
+    staging: Arc<Mutex<Option<wgpu::Buffer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +106,7 @@ impl Gpu {
     /// Borrows a device that the program owns (a game, a window). Its error handlers are left as they are: install your own, as
     /// wgpu's default for uncaptured errors panics.
     pub fn from_parts(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
-        Self { device, queue, info, faults: Arc::default() }
+        Self { device, queue, info, faults: Arc::default(), staging: Arc::default() }
     }
 
     fn install_handlers(&self) {
@@ -181,13 +183,19 @@ impl Gpu {
         bytes: u64,
         timeout: Duration,
     ) -> Result<Vec<T>> {
-        let staging = self.buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+        let fitting = lock(&self.staging).take().filter(|staging| (bytes..4 * bytes + 4096).contains(&staging.size()));
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = fitting.unwrap_or_else(|| self.buffer("staging", bytes, usage));
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
         encoder.copy_buffer_to_buffer(buffer, at, &staging, 0, bytes);
         let submission = self.queue.submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        // Without an answer it stays out of use: the device may write to it yet.
         self.wait(&submission, timeout, 0)?;
-        self.mapped(&staging, bytes)
+        let values = self.mapped(&staging, bytes)?;
+        staging.unmap();
+        *lock(&self.staging) = Some(staging);
+        Ok(values)
     }
 
     /// The contents of a buffer whose mapping has been waited for.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::{
     Backend, Error, Gpu, Result, Schedule,
     chains::{
-        chunk::{Chunk, bytes_a_chain},
+        chunk::{Chunk, largest_bytes_a_chain},
         rows::Rows,
     },
     energy::{Energy, Params},
@@ -88,7 +88,7 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
     let dim = target.dim();
     let count = positions.len() / dim;
     let kernel = AtRest { step_size: Schedule::Constant(1.0), noise: (noise_variance > 0.0).then_some(1.0.into()) };
-    let most = gpu.device().limits().max_storage_buffer_binding_size / bytes_a_chain(dim, &Rows::new(dim, &kernel)).largest;
+    let most = gpu.device().limits().max_storage_buffer_binding_size / largest_bytes_a_chain(&Rows::new(dim, &kernel));
     let pipelines = Pipelines::new(gpu, target, Arc::new(kernel), false)?;
     let control = Control { step_size: 1.0, temperature: 1.0, noise_variance, substeps: 1.0 };
     let mut energies = Vec::with_capacity(count);
@@ -96,7 +96,7 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
     for first in (0..count).step_by(most as usize) {
         let batch = (count - first).min(most as usize);
         let rows: Vec<_> = positions.chunks(count).flat_map(|row| &row[first..first + batch]).copied().collect();
-        let chunk = Chunk::new(gpu, &pipelines, 0, &rows, &[]);
+        let mut chunk = Chunk::new(gpu, &pipelines, 0, 2, &rows, &[]);
         chunk.start(gpu, &pipelines, control, TIMEOUT)?;
         let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, TIMEOUT)?;
         energies.extend(batch_energies.iter().map(|&e| f64::from(e)));

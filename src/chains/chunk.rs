@@ -7,18 +7,23 @@ use bytemuck::{Pod, Zeroable};
 use super::rows::Rows;
 use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines};
 
-/// Buffers that the state goes round in.
-pub(crate) const RING: usize = 3;
+/// Buffers that the state goes round in: a slice in flight reads one and writes the next, and two slices in flight keep a device
+/// busy. Where many chunks make a slice, one does.
+pub(crate) fn ring(chunks: usize) -> usize {
+    if chunks < 4 { 3 } else { 2 }
+}
 /// Words a chain in `outcome`: canary, accepted | failed flag, acceptance; then failures | kind, and the step of the first.
 const OUTCOME_ROWS: usize = 5;
 /// The first of them are read back after every slice.
 const LANDED_ROWS: usize = 3;
 /// The proof's loop: long enough to be a loop, short enough to cost nothing.
 pub(crate) const CANARY_STEPS: u32 = 12;
+/// Bind groups that a berth keeps: a ring has three places at most.
+const MOST_BOUND: usize = 3;
 /// Two timestamps.
 const STAMPS: u64 = 16;
 
-/// The uniform of a dispatch; the same layout as `Run` in shaders/contract.wgsl.
+/// The uniform of a dispatch (the first of two, see there); the same layout as `Run` in shaders/contract.wgsl.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Run {
@@ -50,27 +55,25 @@ impl Run {
     }
 }
 
-/// Device memory of a chain in bytes.
-pub(crate) struct BytesAChain {
-    /// In the largest binding.
-    pub(crate) largest: u64,
-    /// In all.
-    pub(crate) total: u64,
+/// Bytes of a chain in the largest binding.
+pub(crate) fn largest_bytes_a_chain(rows: &Rows) -> u64 {
+    4 * rows.all().max(OUTCOME_ROWS) as u64
 }
 
-pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows) -> BytesAChain {
-    let flight = OUTCOME_ROWS + LANDED_ROWS;
-    BytesAChain {
-        largest: 4 * rows.all().max(OUTCOME_ROWS) as u64,
-        total: 4 * (RING * (dim + rows.all()) + (RING - 1) * flight) as u64,
-    }
+/// Bytes of a chain on the device, in a ring of so many buffers.
+pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows, ring: usize) -> u64 {
+    4 * (ring * (dim + rows.all()) + (ring - 1) * (OUTCOME_ROWS + LANDED_ROWS)) as u64
 }
 
 /// What belongs to a slice in flight.
 #[derive(Debug)]
 struct Berth {
     run: wgpu::Buffer,
+    controls: wgpu::Buffer,
     outcome: wgpu::Buffer,
+    /// Bind groups by the buffers they bind, one for each place in the ring. Software Vulkan takes a third of a megabyte for one and
+    /// does not give it back.
+    bound: Vec<(Vec<wgpu::Buffer>, wgpu::BindGroup)>,
     staging: Option<wgpu::Buffer>,
     stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
 }
@@ -80,9 +83,9 @@ struct Berth {
 pub(crate) struct Chunk {
     pub(crate) first: usize,
     pub(crate) chains: usize,
-    pub(crate) positions: [wgpu::Buffer; RING],
-    carry: [wgpu::Buffer; RING],
-    berths: [Berth; RING - 1],
+    pub(crate) positions: Vec<wgpu::Buffer>,
+    carry: Vec<wgpu::Buffer>,
+    berths: Vec<Berth>,
     next_berth: usize,
 }
 
@@ -135,22 +138,25 @@ impl Landing {
 }
 
 impl Chunk {
-    /// Buffers for chains at `positions`, `[dim][chain]`, with `momenta` of the same shape or none.
-    pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, first: usize, positions: &[f32], momenta: &[f32]) -> Self {
+    /// Rings of `ring` buffers for chains at `positions`, `[dim][chain]`, with `momenta` of the same shape or none.
+    pub(crate) fn new(gpu: &Gpu, pipelines: &Pipelines, first: usize, ring: usize, positions: &[f32], momenta: &[f32]) -> Self {
         let dim = pipelines.dim();
         let chains = positions.len() / dim;
         let carry_bytes = (pipelines.rows().moments() * chains * 4) as u64;
+        let berth = |_| Berth {
+            run: gpu.buffer("run", 2 * size_of::<Run>() as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            controls: gpu.buffer("controls", 0, CONTROLS),
+            outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, STATE),
+            bound: Vec::new(),
+            staging: None,
+            stamps: gpu.stamps(),
+        };
         let chunk = Self {
             first,
             chains,
-            positions: std::array::from_fn(|_| gpu.buffer("positions", positions.len() as u64 * 4, POSITION_USES)),
-            carry: std::array::from_fn(|_| gpu.buffer("carry", carry_bytes, STATE)),
-            berths: std::array::from_fn(|_| Berth {
-                run: gpu.buffer("run", size_of::<Run>() as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
-                outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, STATE),
-                staging: None,
-                stamps: gpu.stamps(),
-            }),
+            positions: (0..ring).map(|_| gpu.buffer("positions", positions.len() as u64 * 4, POSITION_USES)).collect(),
+            carry: (0..ring).map(|_| gpu.buffer("carry", carry_bytes, STATE)).collect(),
+            berths: (1..ring).map(berth).collect(),
             next_berth: 0,
         };
         gpu.queue().write_buffer(&chunk.positions[0], 0, bytemuck::cast_slice(positions));
@@ -168,7 +174,7 @@ impl Chunk {
     ///
     /// # Errors
     /// [`Error::CutShort`] where the driver did not run the evaluation to its end.
-    pub(crate) fn start(&self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
+    pub(crate) fn start(&mut self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
         let run = Run {
             chains: self.chains as u32,
             blocks: pipelines.blocks(),
@@ -177,21 +183,16 @@ impl Chunk {
             canary_salt: 1,
             ..Run::zeroed()
         };
-        let berth = &self.berths[0];
+        let berth = &mut self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
-        let bind = self.bind(
-            gpu,
-            pipelines,
-            berth,
-            &[control],
-            [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]],
-        );
+        let state = [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]];
+        let bind = berth.bind(gpu, pipelines, &[control], state);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, &mut encoder, &pipelines.start, &bind, None);
         let submission = gpu.queue().submit([encoder.finish()]);
         gpu.wait(&submission, timeout, 0)?;
-        let words: Vec<u32> = gpu.read(&berth.outcome, 0, (self.chains * 4) as u64, timeout)?;
+        let words: Vec<u32> = gpu.read(&self.berths[0].outcome, 0, (self.chains * 4) as u64, timeout)?;
         if run.is_proved(&words) { Ok(()) } else { Err(Error::CutShort { adapter: gpu.info().name.clone(), good_steps: 0 }) }
     }
 
@@ -214,7 +215,7 @@ impl Chunk {
         run: Run,
         controls: &[Control],
     ) -> Flight {
-        let to = (from + 1) % RING;
+        let to = (from + 1) % self.positions.len();
         let index = self.next_berth;
         self.next_berth = (index + 1) % self.berths.len();
         let landed_bytes = (LANDED_ROWS * self.chains * 4) as u64;
@@ -224,9 +225,9 @@ impl Chunk {
         let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = berth.staging.get_or_insert_with(|| gpu.buffer("staging", bytes, uses)).clone();
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
-        let berth = &self.berths[index];
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
-        let bind = self.bind(gpu, pipelines, berth, controls, state);
+        let bind = berth.bind(gpu, pipelines, controls, state);
+        let berth = &self.berths[index];
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
         self.dispatch(gpu, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
         encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
@@ -260,7 +261,7 @@ impl Chunk {
     /// A copy of the state of one chain, in the ring's buffer `from`, with buffers of its own.
     pub(crate) fn one_chain(&self, gpu: &Gpu, pipelines: &Pipelines, chain: usize, from: usize) -> Self {
         let (dim, rows) = (pipelines.dim(), pipelines.rows().moments());
-        let alone = Self::new(gpu, pipelines, chain, &vec![0.0; dim], &[]);
+        let alone = Self::new(gpu, pipelines, chain, 2, &vec![0.0; dim], &[]);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("one chain") });
         let mut column = |from: &wgpu::Buffer, to: &wgpu::Buffer, rows: usize| {
             for row in 0..rows {
@@ -280,7 +281,7 @@ impl Chunk {
         if self.carry[current].size() >= bytes {
             return;
         }
-        let wide = std::array::from_fn(|_| gpu.buffer("carry", bytes, STATE));
+        let wide = self.carry.iter().map(|_| gpu.buffer("carry", bytes, STATE)).collect();
         let narrow = std::mem::replace(&mut self.carry, wide);
         let state = (rows.moments() * self.chains * 4) as u64;
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("make room") });
@@ -300,29 +301,6 @@ impl Chunk {
 
     pub(crate) fn read_energies(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {
         gpu.read(&self.carry[current], 0, (self.chains * 4) as u64, timeout)
-    }
-
-    /// Binds the state [positions in, positions out, carry in, carry out] and what else a dispatch needs.
-    fn bind(
-        &self,
-        gpu: &Gpu,
-        pipelines: &Pipelines,
-        berth: &Berth,
-        controls: &[Control],
-        state: [&wgpu::Buffer; 4],
-    ) -> wgpu::BindGroup {
-        let controls = gpu.buffer_with("controls", bytemuck::cast_slice(controls));
-        let buffers = [&berth.run, &pipelines.params, &controls, state[0], state[1], state[2], state[3], &berth.outcome];
-        let entries: Vec<_> = buffers
-            .iter()
-            .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("ergodic"),
-            layout: &pipelines.bindings,
-            entries: &entries,
-        })
     }
 
     fn dispatch(
@@ -350,6 +328,39 @@ impl Chunk {
     }
 }
 
+impl Berth {
+    /// Binds the state [positions in, positions out, carry in, carry out] and what else a dispatch needs.
+    fn bind(&mut self, gpu: &Gpu, pipelines: &Pipelines, controls: &[Control], state: [&wgpu::Buffer; 4]) -> wgpu::BindGroup {
+        let rows: &[u8] = bytemuck::cast_slice(controls);
+        if (self.controls.size() as usize) < rows.len() {
+            self.controls = gpu.buffer("controls", rows.len().next_power_of_two() as u64, CONTROLS);
+        }
+        gpu.queue().write_buffer(&self.controls, 0, rows);
+        let [positions_in, positions_out, carry_in, carry_out] = state;
+        let buffers =
+            [&self.run, &pipelines.params, &self.controls, positions_in, positions_out, carry_in, carry_out, &self.outcome];
+        if let Some((_, bound)) = self.bound.iter().find(|(of, _)| of.iter().eq(buffers)) {
+            return bound.clone();
+        }
+        let entries: Vec<_> = buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let bound = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("ergodic"),
+            layout: &pipelines.bindings,
+            entries: &entries,
+        });
+        if self.bound.len() == MOST_BOUND {
+            self.bound.remove(0);
+        }
+        self.bound.push((buffers.into_iter().cloned().collect(), bound.clone()));
+        bound
+    }
+}
+
+const CONTROLS: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
 const STATE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 const POSITION_USES: wgpu::BufferUsages = STATE.union(wgpu::BufferUsages::VERTEX);

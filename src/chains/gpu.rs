@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Chains, Collect, FailedAt, Report, Setup, Tally,
-    chunk::{CANARY_STEPS, Chunk, Flight, Landing, RING, Run},
+    chunk::{self, CANARY_STEPS, Chunk, Flight, Landing, Run},
     collect::{Collecting, collect},
     cpu::{gradients, next_steps},
     moments::{Moments, SEGMENT},
@@ -25,14 +25,12 @@ use crate::{
 
 /// Steps of one dispatch: a tally of accepted steps has 16 bits.
 const MAX_STEPS: u64 = 65_535;
-/// Slices submitted and not yet confirmed.
-const IN_FLIGHT: usize = RING - 1;
 /// Chains of one submission on a software rasteriser.
 const MOST_IN_SOFTWARE: u64 = 1 << 16;
 
 /// Chains on a GPU.
 ///
-/// The state stands in a ring of three buffers: a slice reads one and writes the next, so that a slice which the driver cut
+/// The state stands in a ring of three buffers (two where many chunks make a slice): a slice reads one and writes the next, so that a slice which the driver cut
 /// short is discarded by not using what it wrote.
 #[derive(Debug)]
 pub struct GpuChains {
@@ -42,6 +40,8 @@ pub struct GpuChains {
     starts_at_one_point: bool,
     pipelines: Pipelines,
     chunks: Vec<Chunk>,
+    /// Buffers that the state goes round in; one slice fewer may be submitted and not yet confirmed.
+    ring: usize,
     /// Index in the ring of the confirmed state.
     current: usize,
     ledger: Ledger,
@@ -49,6 +49,8 @@ pub struct GpuChains {
     /// What the last collection has, but for its open segment, whose moments are carried on the device.
     moments: Moments,
     open_draws: u64,
+    /// Chunks whose open segment has been taken already.
+    settled: usize,
     /// The clock when the last collection began.
     begun: Clock,
     /// Steps of the next slice, for (advance, collect).
@@ -76,6 +78,7 @@ impl GpuChains {
         let start = setup.check()?;
         let rows = Rows::new(setup.target.dim(), &*setup.kernel);
         let chunk_sizes = chunk_sizes(gpu, &setup, &rows)?;
+        let ring = chunk::ring(chunk_sizes.len());
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
         let clock = Clock { device, ..Clock::default() };
@@ -86,11 +89,13 @@ impl GpuChains {
             begun: clock,
             moments: Moments::new(rows.watched(), 0),
             open_draws: 0,
+            settled: 0,
             starts_at_one_point: check::is_one_point(&start, setup.chains),
             rows,
             setup,
             pipelines,
             chunks: Vec::new(),
+            ring,
             current: 0,
             slice_steps: [1, 1],
             step_cap: MAX_STEPS,
@@ -106,7 +111,7 @@ impl GpuChains {
         for size in chunk_sizes {
             let rows =
                 |values: &[f32]| values.chunks(all).flat_map(|row| row[first..first + size].to_vec()).collect::<Vec<_>>();
-            let chunk = Chunk::new(gpu, &chains.pipelines, first, &rows(&start), &rows(&momenta));
+            let mut chunk = Chunk::new(gpu, &chains.pipelines, first, ring, &rows(&start), &rows(&momenta));
             chunk.start(gpu, &chains.pipelines, control, chains.setup.timeout)?;
             let (energies, grads) = chunk.evaluated(gpu, &chains.pipelines, chains.setup.timeout)?;
             for (i, &energy) in energies.iter().enumerate() {
@@ -123,7 +128,7 @@ impl GpuChains {
 
     /// The buffers that hold the positions now, `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
     /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
-    /// chains. Valid until the next `advance` or `collect`, which may put the positions into another of three buffers.
+    /// chains. Valid until the next `advance` or `collect`, which may put the positions into another buffer of the ring.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {
         self.chunks.iter().map(|chunk| &chunk.positions[self.current]).collect()
     }
@@ -142,7 +147,7 @@ impl GpuChains {
             let n = points.len();
             let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
             let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
-            let chunk = Chunk::new(&self.gpu, &self.pipelines, 0, &positions, &momenta);
+            let mut chunk = Chunk::new(&self.gpu, &self.pipelines, 0, 2, &positions, &momenta);
             chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], self.setup.timeout)?;
             let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
             let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
@@ -166,7 +171,7 @@ impl GpuChains {
         for i in 0..self.chunks.len() {
             let run = Run { first_draw: first_draw as u32, ..self.run_of(self.chunks[i].first, first, steps, &controls) };
             let run = Run { chains: self.chunks[i].chains as u32, ..run };
-            flights.push(self.chunks[i].fly(&self.gpu, &self.pipelines, &pipeline, from % RING, run, &controls));
+            flights.push(self.chunks[i].fly(&self.gpu, &self.pipelines, &pipeline, from % self.ring, run, &controls));
         }
         self.gpu.check(self.clock.steps)?;
         Ok(Slice { first, steps, collects, submitted, flights })
@@ -204,9 +209,7 @@ impl GpuChains {
             landed.push(landing);
         }
         // All that can fail comes first: a slice is counted whole or not at all.
-        let written = (self.current + 1) % RING;
-        let ends_segment = slice.collects && self.open_draws + slice.steps == SEGMENT;
-        let segment = if ends_segment { Some(self.read_moments(written)?) } else { None };
+        let written = (self.current + 1) % self.ring;
         let failures = self.failures(slice, &landed)?;
 
         let failed_at = self.first_failures(slice, &failures)?;
@@ -225,10 +228,6 @@ impl GpuChains {
         }
         if slice.collects {
             self.open_draws += slice.steps;
-        }
-        if let Some(segment) = segment {
-            merge(&mut self.moments, &self.rows, &self.chunks, self.open_draws, &segment);
-            self.open_draws = 0;
         }
         self.current = written;
         self.clock.steps += slice.steps;
@@ -288,22 +287,22 @@ impl GpuChains {
         Ok(x.into_iter().map(f64::from).collect())
     }
 
-    /// The moment rows of every chunk in the ring's buffer `from`.
-    fn read_moments(&self, from: usize) -> Result<Vec<Vec<f32>>> {
-        self.chunks.iter().map(|chunk| chunk.moments(&self.gpu, &self.rows, from, self.setup.timeout)).collect()
+    /// Takes the open segment from the device, a chunk at a time, since the moments of all of them at once are many bytes. After an
+    /// error it goes on with the chunk that is next: the state that holds them is not written before this is done.
+    fn settle(&mut self) -> Result<()> {
+        while let Some(chunk) = self.chunks.get(self.settled) {
+            let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
+            self.moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.open_draws, &values);
+            self.settled += 1;
+        }
+        self.moments.count(self.open_draws);
+        (self.open_draws, self.settled) = (0, 0);
+        Ok(())
     }
 
     fn report_since(&self, clock: &Clock) -> Report {
         Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, self.clock.steps.saturating_sub(1))
     }
-}
-
-/// Merges a segment of `draws` draws, the moment rows of each chunk.
-fn merge(moments: &mut Moments, rows: &Rows, chunks: &[Chunk], draws: u64, segment: &[Vec<f32>]) {
-    for (chunk, values) in chunks.iter().zip(segment) {
-        moments.merge_segment(rows, chunk.first, chunk.chains, draws, values);
-    }
-    moments.count(draws);
 }
 
 impl Collecting for GpuChains {
@@ -318,7 +317,7 @@ impl Collecting for GpuChains {
         }
         if !goes_on || self.moments.chains() == 0 {
             self.moments = Moments::new(self.rows.watched(), self.setup.chains);
-            self.open_draws = 0;
+            (self.open_draws, self.settled) = (0, 0);
         }
         Ok(self.moments.draws + self.open_draws)
     }
@@ -331,7 +330,10 @@ impl Collecting for GpuChains {
         let mut ahead = first;
         let mut slices: VecDeque<Slice> = VecDeque::new();
         while self.clock.steps < goal {
-            while slices.len() < IN_FLIGHT && ahead < goal && !call.is_over() {
+            if self.open_draws == SEGMENT || self.settled > 0 {
+                self.settle()?;
+            }
+            while slices.len() < self.ring - 1 && ahead < goal && !call.is_over() {
                 let slice = self.submit(ahead, goal, collects, self.current + slices.len())?;
                 ahead += slice.steps;
                 slices.push_back(slice);
@@ -363,7 +365,11 @@ impl Collecting for GpuChains {
     fn moments(&self) -> Result<Moments> {
         let mut moments = self.moments.clone();
         if self.open_draws > 0 {
-            merge(&mut moments, &self.rows, &self.chunks, self.open_draws, &self.read_moments(self.current)?);
+            for chunk in &self.chunks[self.settled..] {
+                let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
+                moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.open_draws, &values);
+            }
+            moments.count(self.open_draws);
         }
         Ok(moments)
     }
@@ -375,22 +381,23 @@ impl Collecting for GpuChains {
 
 /// The chains of each chunk, so that every binding fits; checked against the memory budget before anything is allocated.
 fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
-    let bytes_a_chain = super::chunk::bytes_a_chain(setup.target.dim(), rows);
+    let largest = chunk::largest_bytes_a_chain(rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
     // Each dispatch costs a chain some ten steps' time on software Vulkan: fewer chains a submission leave time for more steps.
     let worth = if gpu.is_software() { MOST_IN_SOFTWARE } else { u64::MAX };
-    let most = (binding / bytes_a_chain.largest).min(groups * groups * 64).min(worth) / 64 * 64;
+    let most = (binding / largest).min(groups * groups * 64).min(worth) / 64 * 64;
     if most == 0 {
         return Err(Error::Limit {
             what: "bytes of 64 chains in one storage binding".into(),
-            asked: bytes_a_chain.largest * 64,
+            asked: largest * 64,
             allowed: binding,
             limit: "the device's max_storage_buffer_binding_size".into(),
         });
     }
-    let total = (setup.chains as u64).saturating_mul(bytes_a_chain.total);
+    let chunks = setup.chains.div_ceil(most as usize);
+    let total = (setup.chains as u64).saturating_mul(chunk::bytes_a_chain(setup.target.dim(), rows, chunk::ring(chunks)));
     if let Some(budget) = setup.memory_budget
         && total > budget
     {
@@ -401,7 +408,6 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
             limit: "the memory budget".into(),
         });
     }
-    let chunks = setup.chains.div_ceil(most as usize);
     // Chunks of nearly equal size.
     let size = setup.chains.div_ceil(chunks).div_ceil(64) * 64;
     let mut sizes = vec![size; setup.chains / size];
@@ -413,8 +419,7 @@ impl Chains for GpuChains {
     fn advance(&mut self, steps: u64) -> Result<()> {
         if self.open_draws > 0 {
             // Steps that collect nothing leave the moments behind.
-            self.moments = Collecting::moments(self)?;
-            self.open_draws = 0;
+            self.settle()?;
         }
         self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
     }
