@@ -6,6 +6,7 @@ mod backend;
 pub mod chains;
 mod check;
 mod device;
+pub mod diagnose;
 pub mod energy;
 mod error;
 mod evaluate;
