@@ -8,7 +8,7 @@ pub mod exact;
 pub mod planted;
 pub mod stats;
 
-use std::{process::ExitCode, sync::OnceLock};
+use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
 use ergodic::{Backend, Gpu};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -52,6 +52,21 @@ impl Suite {
         let name = name.into();
         let on_cpu = body.clone();
         self.test(format!("cpu::{name}"), move || on_cpu(Backend::cpu())).gpu(name, move |gpu| body(Backend::gpu_of(gpu)))
+    }
+
+    /// A test against published data, which are no part of the project: it gets their folder, `ERGODIC_TRUTH` or `../shared/truth`,
+    /// and shows as ignored, with the reason, where there is none.
+    pub fn truth(mut self, name: impl Into<String>, body: impl FnOnce(PathBuf) + Send + 'static) -> Self {
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/truth");
+        let folder = std::env::var_os("ERGODIC_TRUTH").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+        let name = name.into();
+        self.trials.push(match folder.is_dir() {
+            true => Trial::test(name, move || caught(move || body(folder))),
+            false => Trial::test(name, || Ok(()))
+                .with_kind("no published data; ERGODIC_TRUTH names their folder")
+                .with_ignored_flag(true),
+        });
+        self
     }
 
     /// A test that takes long; `tests/run --long` runs it.
