@@ -3,60 +3,25 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use common::{Suite, cases};
+use common::{
+    Suite, cases,
+    determinism::{columns, differences, ring},
+};
 use ergodic::{
-    Backend, Collect, Start,
-    chains::{Chains, Setup},
-    energy::{Energy, Mixture},
+    Backend, Start,
+    chains::Setup,
+    energy::Energy,
     kernel::{Hmc, Kernel, Ula},
 };
 
-/// The bits of every position and energy, [dim + 1][chain].
-fn bits(chains: &dyn Chains) -> Vec<Vec<u32>> {
-    let positions = chains.positions().unwrap();
-    let rows = positions.chunks(chains.count()).map(|row| row.to_vec()).chain([chains.energies().unwrap()]);
-    rows.map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
-}
-
-/// Columns of some chains.
-fn columns(rows: &[Vec<u32>], chains: std::ops::Range<usize>) -> Vec<Vec<u32>> {
-    rows.iter().map(|row| row[chains.clone()].to_vec()).collect()
-}
-
-/// Runs a setup by calls of `advance`.
-fn after(setup: Setup, calls: &[u64]) -> Vec<Vec<u32>> {
-    let mut chains = setup.build().unwrap();
-    calls.iter().for_each(|&steps| chains.advance(steps).unwrap());
-    bits(&*chains)
-}
-
-fn ring() -> Arc<dyn Energy> {
-    Arc::new(Mixture::ring(8, 2.0, 0.5).unwrap())
-}
-
-/// Everything that must make no difference, for one kernel.
 fn same(backend: &Backend, energy: &Arc<dyn Energy>, kernel: &Arc<dyn Kernel>) {
-    let setup = || backend.chains_of(energy.clone(), kernel.clone()).seed(9);
-    let whole = after(setup().count(1000), &[40]);
+    assert_eq!(differences(backend, energy, kernel).unwrap(), Vec::<&str>::new());
+}
 
-    let few = after(setup().count(32), &[40]);
-    assert_eq!(columns(&whole, 17..18), columns(&few, 17..18), "chain 17 among 32 and among 1,000");
-    assert!(columns(&whole, 0..32) == few, "32 chains and 1,000 differ");
-    let last = after(setup().count(333).first_chain(667), &[40]);
-    assert!(columns(&whole, 667..1000) == last, "chains from 667 on differ on their own");
-    let ends = after(setup().count(1), &[40]);
-    assert!(columns(&whole, 0..1) == ends, "one chain differs from the first of 1,000");
-
-    assert!(whole == after(setup().count(1000), &[20, 20]), "40 steps and twice 20 differ");
-    assert!(whole == after(setup().count(1000), &[1, 2, 37]), "40 steps and 1 + 2 + 37 differ");
-    assert!(whole == after(setup().count(1000).slice(Duration::from_nanos(1)), &[40]), "slices of one step make a difference");
-
-    let mut chains = setup().count(1000).build().unwrap();
-    chains.advance(13).unwrap();
-    chains.collect(Collect::draws(27)).unwrap();
-    assert!(whole == bits(&*chains), "advance and collect differ");
+fn after(setup: Setup, calls: &[u64]) -> Vec<Vec<u32>> {
+    common::determinism::after(setup, calls).unwrap()
 }
 
 /// Must not be the same: what the comparisons above would miss if they compared nothing.

@@ -4,9 +4,17 @@
 
 pub mod cases;
 pub mod compute;
+pub mod determinism;
 pub mod exact;
+pub mod invariance;
+pub mod law;
+pub mod leapfrog;
 pub mod planted;
+pub mod random;
 pub mod stats;
+pub mod streaming;
+pub mod twin;
+pub mod twin_energy;
 
 use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
