@@ -47,7 +47,7 @@ pub fn ess_quantile(traces: &Traces, probability: f64) -> Result<f64, Undefined>
     at_quantile(traces, &traces.sorted(), probability)
 }
 
-/// For the standard deviation: that of the squared distances from the mean (posterior 1.7; before, it took the absolute ones).
+/// For the standard deviation: that of the squared distances from the mean, as in posterior since its pull request 388.
 ///
 /// # Errors
 /// As [`ess_mean`]; also where all distances are equal.

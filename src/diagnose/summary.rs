@@ -64,8 +64,8 @@ impl Row {
         }
     }
 
-    /// The fields with their names and how they are printed.
-    fn columns(&self) -> [(&'static str, Result<f64, Undefined>, fn(f64) -> String); COLUMNS] {
+    /// The fields.
+    fn columns(&self) -> [Column; COLUMNS] {
         let whole = |v: f64| format!("{v:.0}");
         let thousandths = |v: f64| format!("{v:.3}");
         [
@@ -84,6 +84,9 @@ impl Row {
 }
 
 const COLUMNS: usize = 10;
+
+/// Name, value, and how it is printed.
+type Column = (&'static str, Result<f64, Undefined>, fn(f64) -> String);
 
 /// Four significant digits.
 fn digits(v: f64) -> String {
@@ -124,7 +127,7 @@ impl Summary {
         Self { rows: quantities.into_par_iter().map(|(name, traces)| Row::new(name, &traces)).collect() }
     }
 
-    /// Of the coordinates of stored positions, `[draw][dim][chain]`, in parallel; `names` are theirs, or empty for x[0], x[1], ...
+    /// Of the coordinates of stored positions, `[draw][dim][chain]`, in parallel; `names` are theirs, or empty for `x[0]`, `x[1]`, ...
     ///
     /// # Errors
     /// [`Error::Shape`] where the last draw is not whole or the names are not one a coordinate; [`Error::Setting`] without a chain.
@@ -148,7 +151,7 @@ impl fmt::Display for Summary {
         let mut table =
             vec![std::iter::once("").chain(first.columns().map(|(name, ..)| name)).map(String::from).collect::<Vec<_>>()];
         for row in &self.rows {
-            let cell = |(_, value, print): (_, Result<f64, _>, fn(f64) -> String)| value.map_or("undefined".into(), print);
+            let cell = |(_, value, print): Column| value.map_or("undefined".into(), print);
             table.push(std::iter::once(row.name.clone()).chain(row.columns().map(cell)).collect());
         }
         let widths: Vec<_> =

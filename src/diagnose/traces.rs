@@ -124,8 +124,7 @@ impl Traces {
         if self.draws < least {
             return Err(Undefined::TooFewDraws { draws: self.draws, least });
         }
-        // Not `>=`: NaN must be found.
-        match self.values.iter().position(|x| !(x.abs() < LARGEST)) {
+        match self.values.iter().position(|x| x.is_nan() || x.abs() >= LARGEST) {
             Some(at) => Err(Undefined::NotFinite { chain: at / self.draws, draw: at % self.draws }),
             None => Ok(()),
         }
