@@ -12,7 +12,7 @@
 //! picture.save("name")?;
 //! ```
 
-#![allow(dead_code, unreachable_pub, reason = "each example uses a part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each example uses a part")]
 
 pub mod canvas;
 pub mod density;
