@@ -56,24 +56,17 @@ var<private> run: Run;
 // The noise level of the evaluation in hand: zero but for annealed Langevin dynamics.
 var<private> noise_variance: f32;
 
-// The total energy, potential over T and kinetic, of the state that the last transition ended in, where the kernel has one.
+// This invocation's part of the total energy, potential over T and kinetic, of the state that the last transition ended in, where the kernel has one.
 var<private> hamiltonian: f32;
+
+// An unadjusted chain that escaped stays where it is.
+var<private> stopped: bool;
 
 // The parameters at..at+DIM as a lane; padding is zero.
 fn param_lane(at: u32, block: u32) -> Lane {
-    let v = lane_of_params(at + block * LANES);
-    if (DIM % LANES != 0u && block == BLOCKS - 1u) {
-        return v * TAIL_MASK;
-    }
+    let v = lane_of_params(at, block);
+    if (BLOCKS * SHARES * LANES != DIM && block == BLOCKS - 1u) { return v * lane_mask(block); }
     return v;
-}
-
-// One for the coordinates of a block, zero for padding.
-fn lane_mask(block: u32) -> Lane {
-    if (DIM % LANES != 0u && block == BLOCKS - 1u) {
-        return TAIL_MASK;
-    }
-    return Lane(1.0);
 }
 
 // Coordinate i. Constant i costs nothing; with a running i prefer loops over lanes.
@@ -131,6 +124,14 @@ fn metropolis(chain: u32, step: u32, slot: u32, proposed: f32, log_ratio: f32) -
     let accepted = random_uniform(random_bits(chain, step, slot)) < acceptance;
     let failure = select(failure_of(proposed), NOT_FINITE, usable && !decided);
     return Info(acceptance, accepted, failure);
+}
+
+// The decision of an unadjusted kernel on a step to this energy, `size` being finite where the new gradient is: a chain whose next
+// state would not be finite stops where it stands, for good.
+fn unadjusted(proposed: f32, size: f32) -> Info {
+    if (stopped) { return Info(0.0, false, NO_FAILURE); }
+    let accepted = is_usable(proposed) && is_finite(size);
+    return Info(1.0, accepted, select(ESCAPED, NO_FAILURE, accepted));
 }
 
 // to = proposal where the proposal was accepted.

@@ -4,7 +4,11 @@ const LANES = 2u;
 
 fn lane_sum(v: Lane) -> f32 { return v.x + v.y; }
 
-fn lane_of_params(at: u32) -> Lane { return Lane(param(at), param(at + 1u)); }
+// Own block `block` of the parameters from `at` on.
+fn lane_of_params(at: u32, block: u32) -> Lane {
+    let i = at + block * SHARES * LANES;
+    return Lane(param_of_share(i), param_of_share(i + 1u));
+}
 
 fn random_normal_lane(chain: u32, step: u32, slot: u32) -> Lane {
     return random_normal_pair(random_bits(chain, step, slot));

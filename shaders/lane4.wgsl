@@ -4,8 +4,10 @@ const LANES = 4u;
 
 fn lane_sum(v: Lane) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 
-fn lane_of_params(at: u32) -> Lane {
-    return Lane(param(at), param(at + 1u), param(at + 2u), param(at + 3u));
+// Own block `block` of the parameters from `at` on.
+fn lane_of_params(at: u32, block: u32) -> Lane {
+    let i = at + block * SHARES * LANES;
+    return Lane(param_of_share(i), param_of_share(i + 1u), param_of_share(i + 2u), param_of_share(i + 3u));
 }
 
 fn random_normal_lane(chain: u32, step: u32, slot: u32) -> Lane {

@@ -4,7 +4,7 @@ fn read_point(at: u32, chain: u32, x: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) {
         var lane = Lane(0.0);
         for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
+            let i = whole_block(b) * LANES + l;
             if (i < DIM) { lane[l] = carry_in[at + i * run.chains + chain]; }
         }
         (*x)[b] = lane;
@@ -15,7 +15,7 @@ fn write_point(at: u32, chain: u32, x: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) {
         let lane = (*x)[b];
         for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
+            let i = whole_block(b) * LANES + l;
             if (i < DIM) { carry_out[at + i * run.chains + chain] = lane[l]; }
         }
     }
@@ -25,7 +25,7 @@ fn read_position(chain: u32, x: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) {
         var lane = Lane(0.0);
         for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
+            let i = whole_block(b) * LANES + l;
             if (i < DIM) { lane[l] = positions_in[i * run.chains + chain]; }
         }
         (*x)[b] = lane;
@@ -36,7 +36,7 @@ fn write_position(chain: u32, x: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) {
         let lane = (*x)[b];
         for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
+            let i = whole_block(b) * LANES + l;
             if (i < DIM) { positions_out[i * run.chains + chain] = lane[l]; }
         }
     }
@@ -44,7 +44,7 @@ fn write_position(chain: u32, x: ptr<function, Point>) {
 
 // The index of this invocation's chain in the buffers; dispatches beyond 65,535 workgroups are folded into two dimensions.
 fn chain_index(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
-    return (group.y * groups.x + group.x) * 64u + local;
+    return take_place(group.y * groups.x + group.x, local);
 }
 
 @compute @workgroup_size(64)
@@ -55,7 +55,6 @@ fn start(
 ) {
     run = runs[groups.z - 1u];
     let chain = chain_index(group, groups, local);
-    if (chain >= run.chains) { return; }
     var x: Point;
     var grad: Point;
     read_position(chain, &x);
@@ -63,13 +62,17 @@ fn start(
     noise_variance = run.control.noise_variance;
     var e: f32;
     if (USES_GRAD) {
-        e = energy_and_grad(&x, &grad);
-        write_point(run.chains, chain, &grad);
+        e = total(energy_and_grad(&x, &grad));
     } else {
-        e = energy(&x);
+        e = total(energy(&x));
     }
+    let end = canary(chain);
+    let proven = agreed(end);
+    if (idle) { return; }
+    if (USES_GRAD) { write_point(run.chains, chain, &grad); }
+    if (!is_first()) { return; }
     carry_out[chain] = e;
-    outcome[chain] = canary(chain);
+    outcome[chain] = select(~end, end, proven);
 }
 
 // The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
@@ -87,7 +90,6 @@ fn advance(
 ) {
     run = runs[groups.z - 1u];
     let index = chain_index(group, groups, local);
-    if (index >= run.chains) { return; }
     let n = run.chains;
     let chain = run.first_chain + index;
 
@@ -99,7 +101,6 @@ fn advance(
     read_position(index, &x);
     if (USES_GRAD) { read_point(n, index, &grad); }
     if (CARRIES_MOMENTUM) { read_point(n * (1u + DIM), index, &momentum); }
-    var stopped = false;              // an unadjusted chain that escaped stays where it is
     if (UNADJUSTED) { stopped = carry_in[n * STOPPED_ROW + index] != 0.0; }
     if (COLLECT) { moments_begin(index, run.first_draw, &x, e); }
 
@@ -109,17 +110,15 @@ fn advance(
     var first_failure = 0u;           // step of this dispatch
     var first_kind = NO_FAILURE;
 
+    let steps = own_steps();
     var k = 0u;
-    for (; k < run.steps; k++) {
+    for (; k < steps; k++) {
         var control = run.control;
         if (SCHEDULED) { control = controls[min(k, run.last_control)]; }
         // A transition evaluates its new point at the noise level of the next step, which starts from it.
         if (NOISY) { noise_variance = controls[min(k + 1u, run.last_control)].noise_variance; }
-        var info = Info(0.0, false, NO_FAILURE);
-        if (!(UNADJUSTED && stopped)) {
-            info = transition(chain, run.first_step + k, control, &x, &grad, &momentum, &e);
-            if (UNADJUSTED) { stopped = info.failure != NO_FAILURE; }
-        }
+        let info = transition(chain, run.first_step + k, control, &x, &grad, &momentum, &e);
+        if (UNADJUSTED) { stopped = stopped || info.failure != NO_FAILURE; }
         accepted += select(0u, 1u, info.accepted);
         acceptance += u32(i32(info.acceptance * 65536.0 + 0.5));
         let failed = info.failure != NO_FAILURE;
@@ -130,15 +129,18 @@ fn advance(
         if (COLLECT) { moments_add(run.first_draw + k + 1u, &x, e); }
     }
 
+    let end = canary(chain);
+    let whole = k == run.steps;
+    let proven = agreed(select(~end, end, whole)) && whole;
+    if (idle) { return; }
     write_position(index, &x);
     if (USES_GRAD) { write_point(n, index, &grad); }
     if (CARRIES_MOMENTUM) { write_point(n * (1u + DIM), index, &momentum); }
+    if (COLLECT) { moments_end(index); }
+    if (!is_first()) { return; }
     carry_out[index] = e;
     if (UNADJUSTED) { carry_out[n * STOPPED_ROW + index] = select(0.0, 1.0, stopped); }
-    if (COLLECT) { moments_end(index); }
-
-    let end = canary(chain);
-    outcome[index] = select(~end, end, k == run.steps);
+    outcome[index] = select(~end, end, proven);
     outcome[n + index] = accepted | select(0u, 0x80000000u, failures != 0u);
     outcome[2u * n + index] = acceptance;
     outcome[3u * n + index] = failures | (first_kind << 24u);

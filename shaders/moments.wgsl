@@ -50,23 +50,26 @@ fn moments_begin(index: u32, count: u32, x: ptr<function, Point>, e: f32) {
 // Adds the state as draw number `count` of the segment, from 1.
 fn moments_add(count: u32, x: ptr<function, Point>, e: f32) {
     let weight = 1.0 / f32(count);
+    var jump = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let d = (*x)[b] - shift[b];
         let before = d - mean[b];
         mean[b] += before * weight;
         m2[b] += before * (d - mean[b]);
-        let jump = (*x)[b] - last[b];
-        jumps += dot(jump, jump);
+        let way = (*x)[b] - last[b];
+        jump += dot(way, way);
         last[b] = (*x)[b];
     }
-    let d = vec2<f32>(e, hamiltonian) - level_shift;
+    let sums = totals(vec2<f32>(jump, hamiltonian));
+    jumps += sums.x;
+    let d = vec2<f32>(e, sums.y) - level_shift;
     let before = d - level_mean;
     level_mean += before * weight;
     level_m2 += before * (d - level_mean);
     if (HAS_HAMILTONIAN) {
-        let change = select(hamiltonian - last_hamiltonian, 0.0, count == 1u);
+        let change = select(sums.y - last_hamiltonian, 0.0, count == 1u);
         changes += change * change;
-        last_hamiltonian = hamiltonian;
+        last_hamiltonian = sums.y;
     }
 }
 
@@ -77,6 +80,7 @@ fn moments_end(index: u32) {
         set_moment_lane(at + WATCHED * run.chains, b, mean[b]);
         set_moment_lane(at + 2u * WATCHED * run.chains, b, m2[b]);
     }
+    if (!is_first()) { return; }
     set_moment_levels(at, level_shift);
     set_moment_levels(at + WATCHED * run.chains, level_mean);
     set_moment_levels(at + 2u * WATCHED * run.chains, level_m2);
@@ -90,7 +94,7 @@ fn moments_end(index: u32) {
 fn moment_lane(at: u32, b: u32) -> Lane {
     var lane = Lane(0.0);
     for (var l = 0u; l < LANES; l++) {
-        let i = b * LANES + l;
+        let i = whole_block(b) * LANES + l;
         if (i < DIM) { lane[l] = carry_in[at + i * run.chains]; }
     }
     return lane;
@@ -98,7 +102,7 @@ fn moment_lane(at: u32, b: u32) -> Lane {
 
 fn set_moment_lane(at: u32, b: u32, lane: Lane) {
     for (var l = 0u; l < LANES; l++) {
-        let i = b * LANES + l;
+        let i = whole_block(b) * LANES + l;
         if (i < DIM) { carry_out[at + i * run.chains] = lane[l]; }
     }
 }

@@ -71,9 +71,9 @@ fn random_normal_pair(bits: vec2<u32>) -> vec2<f32> {
 
 // Block b of a position of standard normals: coordinate i comes from slot + i/2. Padding is zero.
 fn random_normal_block(chain: u32, step: u32, slot: u32, b: u32) -> Lane {
-    let own = slot + b * (LANES / 2u);
+    let own = slot + whole_block(b) * (LANES / 2u);
     // Where b is a constant, the blocks of bits that padding would take are not computed.
-    if (DIM % LANES != 0u && BLOCKS <= 8u && b == BLOCKS - 1u) { return random_normal_tail(chain, step, own); }
+    if (SHARES == 1u && DIM % LANES != 0u && BLOCKS <= 8u && b == BLOCKS - 1u) { return random_normal_tail(chain, step, own); }
     return random_normal_lane(chain, step, own) * lane_mask(b);
 }
 

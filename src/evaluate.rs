@@ -144,6 +144,10 @@ impl Kernel for AtRest {
         self.noise.as_ref()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, _step: &Step<'_>, _state: &mut State, _scratch: &mut State) -> Info {
         Info { acceptance: 0.0, accepted: false, failure: None }
     }

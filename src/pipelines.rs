@@ -18,6 +18,7 @@ pub(crate) struct Pipelines {
     module: wgpu::ShaderModule,
     /// The energy's parameters, then the kernel's.
     pub(crate) params: wgpu::Buffer,
+    shares: usize,
 }
 
 impl Pipelines {
@@ -55,11 +56,10 @@ impl Pipelines {
         let mut values = target.params();
         values.extend(kernel.params(dim));
         // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
-        values.extend([0.0; 8]);
-        values.truncate(values.len() / 4 * 4);
+        values.resize((values.len() + 3).div_ceil(4) * 4 + 4 * program.shares(), 0.0);
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
         let mut pipelines =
-            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params };
+            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params, shares: program.shares() };
         pipelines.advance(gpu, false)?;
         Ok(pipelines)
     }
@@ -83,6 +83,11 @@ impl Pipelines {
     /// Lanes of a position.
     pub(crate) fn blocks(&self) -> u32 {
         crate::program::lanes(self.dim()).1 as u32
+    }
+
+    /// Workgroups that run so many chains.
+    pub(crate) fn groups(&self, chains: usize) -> u32 {
+        chains.div_ceil(64 / self.shares) as u32
     }
 
     pub(crate) fn dim(&self) -> usize {

@@ -86,6 +86,7 @@ pub struct Program {
     module: naga::Module,
     info: naga::valid::ModuleInfo,
     caches_params: bool,
+    shares: usize,
 }
 
 impl Program {
@@ -101,7 +102,8 @@ impl Program {
         let kernel_at = target.params().len();
 
         let rows = Rows::new(dim, kernel);
-        let mut header = shape_text(dim);
+        let shares = shares(target, kernel);
+        let mut header = shape_text(dim, shares);
         let _ = write!(
             header,
             "const KERNEL_AT = {kernel_at}u;\n\
@@ -128,21 +130,22 @@ impl Program {
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
         let params = kernel_at + kernel.params(dim).len();
-        let cached = options.software && dim <= UNROLLED_DIM && params <= MAX_CACHED_PARAMS;
-        header.push_str(&params_text(params, cached));
-        let mut parts = contract(dim, header);
+        let unrolled = options.software && dim.div_ceil(shares) <= UNROLLED_DIM;
+        let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS;
+        header.push_str(&params_text(params, cached, shares));
+        let mut parts = contract(dim, shares, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
         parts.push(Part::new("moments", include_str!("../shaders/moments.wgsl")));
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
         let mut program = Self::join(&parts, energy)?;
-        if options.software && dim <= UNROLLED_DIM {
+        if unrolled {
             // Only now, so that mistakes are reported in the text as it was written.
-            let text = unroll::unroll(&program.source, lanes(dim).1);
+            let text = unroll::unroll(&program.source, lanes(dim).1.div_ceil(shares));
             program = parse(&[Part { name: "program".into(), source: text }], 0..1, |_| Ok(()))?;
         }
-        Ok(Self { caches_params: cached, ..program })
+        Ok(Self { caches_params: cached, shares, ..program })
     }
 
     /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
@@ -165,6 +168,11 @@ impl Program {
         self.caches_params
     }
 
+    /// Invocations that run a chain together.
+    pub fn shares(&self) -> usize {
+        self.shares
+    }
+
     /// The WGSL text.
     pub fn source(&self) -> &str {
         &self.source
@@ -183,12 +191,12 @@ pub(crate) fn parse_alone(
     dim: usize,
     inspect: impl FnOnce(&naga::Module) -> Result<()>,
 ) -> Result<naga::Module> {
-    let mut header = shape_text(dim);
+    let mut header = shape_text(dim, 1);
     header.push_str("const SLOTS = 1u;\n");
-    header.push_str(&params_text(0, false));
+    header.push_str(&params_text(0, false, 1));
     // The text stands first, so that offsets in the module are offsets in the text. WGSL does not care for the order.
     let mut parts = vec![Part::new(name, text)];
-    parts.append(&mut contract(dim, header));
+    parts.append(&mut contract(dim, 1, header));
     Ok(parse(&parts, 0..1, inspect)?.module)
 }
 
@@ -223,27 +231,35 @@ fn parse(parts: &[Part], preferred: Range<usize>, inspect: impl FnOnce(&naga::Mo
         let spans = e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect();
         locate(spans, last_cause(e.as_inner()), Vec::new(), true)
     })?;
-    Ok(Program { source, module, info, caches_params: false })
+    Ok(Program { source, module, info, caches_params: false, shares: 1 })
 }
 
 /// The constants of a dimension.
-fn shape_text(dim: usize) -> String {
+fn shape_text(dim: usize, shares: usize) -> String {
     let (lanes, blocks) = lanes(dim);
     let tail: Vec<_> = (0..lanes).map(|l| if (blocks - 1) * lanes + l < dim { "1.0" } else { "0.0" }).collect();
-    let blocks_expression = if dim <= UNROLLED_DIM { "BLOCKS" } else { "run.blocks" };
+    let blocks = blocks.div_ceil(shares);
+    let blocks_expression = if dim.div_ceil(shares) <= UNROLLED_DIM { "BLOCKS" } else { "run.blocks" };
     format!(
-        "const DIM = {dim}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\n\
+        "const DIM = {dim}u;\nconst SHARES = {shares}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\n\
          fn blocks() -> u32 {{ return {blocks_expression}; }}\n",
         tail = tail.join(", "),
     )
 }
 
 /// The parts that every energy stands on.
-fn contract(dim: usize, header: String) -> Vec<Part> {
+fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
+    let place = if shares > 1 { include_str!("../shaders/spread.wgsl") } else { include_str!("../shaders/whole.wgsl") };
+    if shares > 1 {
+        // Written out, since a loop would count towards the iterations that drivers allow a dispatch.
+        let terms: Vec<_> = (0..shares).map(|s| format!("parts_of_group[at + {}u]", s * 64 / shares)).collect();
+        let _ = writeln!(header, "fn sum_of_shares(at: u32) -> vec2<f32> {{ return {}; }}", terms.join(" + "));
+    }
     let lane = if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
     vec![
         Part { name: "header".into(), source: header },
         Part::new("lane", lane),
+        Part::new("place", place),
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]
@@ -254,24 +270,48 @@ fn contract(dim: usize, header: String) -> Vec<Part> {
 /// On software Vulkan a load from a storage buffer costs as much as an exponential, and each is a loop over the lanes, which
 /// takes long to compile. So few parameters are copied into variables, which the compiler keeps in registers or on the stack. On
 /// real GPUs such loads are cached and copies cost registers.
-fn params_text(params: usize, cached: bool) -> String {
+fn params_text(params: usize, cached: bool, shares: usize) -> String {
+    // `param_of_share(i)` is parameter i of the first share's, and of each share what stands in its place.
+    let of_share = if shares > 1 { "i + share * LANES" } else { "i" };
     if !cached {
-        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
-                fn param(i: u32) -> f32 { return params[i]; }\n\
-                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
-            .into();
+        return format!(
+            "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
+             fn param(i: u32) -> f32 {{ return params[i]; }}\n\
+             fn param_of_share(i: u32) -> f32 {{ return params[{of_share}]; }}\n\
+             fn stored_param(i: u32) -> f32 {{ return params[i]; }}\nfn fill_params() {{}}\n"
+        );
     }
     // Whole lanes are read past the last parameter.
-    let quads = (params + 3).div_ceil(4);
-    let fill: String = (0..4 * quads)
-        .map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
-        .collect();
-    format!(
-        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
-         var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n",
-        n = 4 * quads,
-    )
+    let quads = (params + 3).div_ceil(4) + shares - 1;
+    let component = |i: usize| ["x", "y", "z", "w"][i % 4];
+    let n = 4 * (params + 3).div_ceil(4);
+    let mut text = format!("@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n");
+    let mut fill: String = (0..n).map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, component(i))).collect();
+    let _ = write!(text, "var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n");
+    if shares > 1 {
+        // Every index is a constant, and the compiler leaves out what nobody reads.
+        fill.extend((0..n).map(|i| format!("    params_of_share[{i}] = params[{}u + share].{};\n", i / 4, component(i))));
+        let _ = write!(
+            text,
+            "var<private> params_of_share: array<f32, {n}>;\nfn param_of_share(i: u32) -> f32 {{ return params_of_share[i]; }}\n"
+        );
+    } else {
+        text.push_str("fn param_of_share(i: u32) -> f32 { return cached_params[i]; }\n");
+    }
+    let _ = write!(
+        text,
+        "fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n"
+    );
+    text
+}
+
+/// Invocations that run a chain together, each with at most 32 of its coordinates.
+///
+/// With more, a real GPU's registers spill, and software Vulkan takes too long to compile loops that are written out; with fewer,
+/// the exchange of sums costs more than it saves.
+pub(crate) fn shares(target: &dyn Energy, kernel: &dyn Kernel) -> usize {
+    let most: usize = std::env::var("SHARES").ok().and_then(|s| s.parse().ok()).unwrap_or(UNROLLED_DIM);
+    if target.can_spread() && kernel.can_spread() { target.dim().div_ceil(most).next_power_of_two() } else { 1 }
 }
 
 /// Coordinates a lane, and lanes a position.

@@ -31,12 +31,12 @@ fn planted() -> Vec<(&'static str, Arc<dyn Kernel>, &'static str, &'static str)>
         ("wrong sign of the ratio", Arc::new(Rwm::new(0.8)), "(*e - proposed)", "(proposed - *e)"),
         ("a random block used twice", Arc::new(Rwm::new(0.8)), "step, 0u, proposed", "step, 1u, proposed"),
         ("always accepted", mala.clone(), "info.accepted", "true"),
-        ("no ratio of proposals in mala", mala.clone(), "+ 0.5 * log_ratio", ""),
+        ("no ratio of proposals in mala", mala.clone(), "+ 0.5 * sums.y", ""),
         ("an old gradient", mala, "move_if(info.accepted, &proposal_grad, grad);", ""),
         ("no first half-kick", hmc.clone(), "start - 0.5 * kick * hmc_scale(b) * (*grad)[b]", "start"),
         ("no last half-kick", hmc, "v[b] + 0.5 * kick * hmc_scale(b) * g[b]", "v[b]"),
-        ("no ratio of proposals in independence", Arc::new(Independence::new([0.2], [1.1])), "+ log_density_ratio", ""),
-        ("no ratio of proposals in drift", Arc::new(Drift::new(0.7, [0.3])), "+ log_density_ratio", ""),
+        ("no ratio of proposals in independence", Arc::new(Independence::new([0.2], [1.1])), "+ sums.y", ""),
+        ("no ratio of proposals in drift", Arc::new(Drift::new(0.7, [0.3])), "+ sums.y", ""),
     ]
 }
 

@@ -12,8 +12,9 @@ fn ackley_energy(at: u32, x: ptr<function, Point>) -> f32 {
         squares += dot(v, v);
         waves += dot(s, s);
     }
-    let bowl = exp(-param(at + 1u) * sqrt(squares / f32(DIM)));
-    return param(at) * (1.0 - bowl) + ackley_E * (1.0 - exp(-2.0 / f32(DIM) * waves));
+    let sums = totals(vec2<f32>(squares, waves));
+    let bowl = exp(-param(at + 1u) * sqrt(sums.x / f32(DIM)));
+    return once(param(at) * (1.0 - bowl) + ackley_E * (1.0 - exp(-2.0 / f32(DIM) * sums.y)));
 }
 
 fn ackley_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {
@@ -25,9 +26,10 @@ fn ackley_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, 
         squares += dot(v, v);
         waves += dot(s, s);
     }
-    let r = sqrt(squares / f32(DIM));
+    let sums = totals(vec2<f32>(squares, waves));
+    let r = sqrt(sums.x / f32(DIM));
     let bowl = exp(-param(at + 1u) * r);
-    let wave = ackley_E * exp(-2.0 / f32(DIM) * waves);
+    let wave = ackley_E * exp(-2.0 / f32(DIM) * sums.y);
     var slope = 0.0;
     if (r > 0.0) { slope = param(at) * param(at + 1u) * bowl / (r * f32(DIM)); }
     let swing = 6.2831855 * wave / f32(DIM);
@@ -36,5 +38,5 @@ fn ackley_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, 
         let t = v - round(v);
         (*grad)[b] = slope * v + 2.0 * swing * sin_pi(t) * cos_pi(t);
     }
-    return param(at) * (1.0 - bowl) + (ackley_E - wave);
+    return once(param(at) * (1.0 - bowl) + (ackley_E - wave));
 }

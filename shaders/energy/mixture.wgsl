@@ -14,14 +14,19 @@ fn mixture_precision(own: u32) -> f32 {
     return param(own + 1u);
 }
 
-// log (w_j N(x; m_j, s_j^2 I)).
-fn mixture_term(own: u32, x: ptr<function, Point>) -> f32 {
-    var d2 = 0.0;
+// This invocation's part of |x - m_j|^2.
+fn mixture_distance(own: u32, x: ptr<function, Point>) -> f32 {
+    var sum = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let d = (*x)[b] - param_lane(own + 2u, b);
-        d2 += dot(d, d);
+        sum += dot(d, d);
     }
-    return mixture_log_weight(own) - 0.5 * mixture_precision(own) * d2;
+    return sum;
+}
+
+// log (w_j N(x; m_j, s_j^2 I)) at a squared distance.
+fn mixture_term(own: u32, distance: f32) -> f32 {
+    return mixture_log_weight(own) - 0.5 * mixture_precision(own) * distance;
 }
 
 // Adds the gradient of a component of this weight.

@@ -3,12 +3,12 @@
 fn ring_norm(x: ptr<function, Point>) -> f32 {
     var sum = 0.0;
     for (var b = 0u; b < blocks(); b++) { sum += dot((*x)[b], (*x)[b]); }
-    return sqrt(sum);
+    return sqrt(total(sum));
 }
 
 fn ring_energy(at: u32, x: ptr<function, Point>) -> f32 {
     let d = ring_norm(x) - param(at);
-    return 0.5 * param(at + 1u) * d * d;
+    return once(0.5 * param(at + 1u) * d * d);
 }
 
 fn ring_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {
@@ -17,5 +17,5 @@ fn ring_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Po
     var slope = 0.0;
     if (norm > 0.0) { slope = param(at + 1u) * d / norm; }
     for (var b = 0u; b < blocks(); b++) { (*grad)[b] = slope * (*x)[b]; }
-    return 0.5 * param(at + 1u) * d * d;
+    return once(0.5 * param(at + 1u) * d * d);
 }

@@ -22,8 +22,9 @@ fn transition(
         log_density_ratio += 0.5 * (dot(z, z) - dot(z_back, z_back));
         proposal[b] = (*x)[b] + drift + control.step_size * z;
     }
-    let proposed = energy(&proposal);
-    let log_ratio = (*e - proposed) / control.temperature + log_density_ratio;
+    let sums = totals(vec2<f32>(energy(&proposal), log_density_ratio));
+    let proposed = sums.x;
+    let log_ratio = (*e - proposed) / control.temperature + sums.y;
     let info = metropolis(chain, step, 0u, proposed, log_ratio);
     move_if(info.accepted, &proposal, x);
     *e = select(*e, proposed, info.accepted);

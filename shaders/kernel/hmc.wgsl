@@ -24,11 +24,11 @@ fn transition(
         q[b] = (*x)[b];
     }
     let begun = kinetic;
-    var proposed = *e;
+    var part = 0.0;
     let substeps = u32(control.substeps);
     for (var i = 0u; i < substeps; i++) {
         for (var b = 0u; b < blocks(); b++) { q[b] += control.step_size * hmc_scale(b) * v[b]; }
-        proposed = energy_and_grad(&q, &g);
+        part = energy_and_grad(&q, &g);
         for (var b = 0u; b < blocks(); b++) { v[b] -= kick * hmc_scale(b) * g[b]; }
     }
     // The last kick was a whole one; take half of it back.
@@ -36,11 +36,13 @@ fn transition(
         let end = v[b] + 0.5 * kick * hmc_scale(b) * g[b];
         kinetic -= dot(end, end);
     }
-    let log_ratio = (*e - proposed) / control.temperature + 0.5 * kinetic;
+    let sums = totals(vec2<f32>(part, kinetic));
+    let proposed = sums.x;
+    let log_ratio = (*e - proposed) / control.temperature + 0.5 * sums.y;
     var info = metropolis(chain, step, 0u, proposed, log_ratio);
     let diverged = info.failure == NO_FAILURE && (!is_usable(proposed) || log_ratio < -DIVERGENCE);
     info.failure = select(info.failure, DIVERGED, diverged);
-    hamiltonian = 0.5 * begun + *e / control.temperature - select(0.0, log_ratio, info.accepted);
+    hamiltonian = 0.5 * begun + once(*e / control.temperature - select(0.0, log_ratio, info.accepted));
     move_if(info.accepted, &q, x);
     move_if(info.accepted, &g, grad);
     *e = select(*e, proposed, info.accepted);

@@ -22,13 +22,15 @@ fn transition(
         log_ratio += dot(z, z);
         proposal[b] = (*x)[b] - drift * (*grad)[b] + noise * z;
     }
-    let proposed = energy_and_grad(&proposal, &proposal_grad);
+    let part = energy_and_grad(&proposal, &proposal_grad);
     // log q(x | x') = -|z'|^2 / 2 with z' = (x - x' + drift grad E(x')) / noise.
     for (var b = 0u; b < blocks(); b++) {
         let z = ((*x)[b] - proposal[b] + drift * proposal_grad[b]) * (1.0 / noise);
         log_ratio -= dot(z, z);
     }
-    log_ratio = (*e - proposed) / control.temperature + 0.5 * log_ratio;
+    let sums = totals(vec2<f32>(part, log_ratio));
+    let proposed = sums.x;
+    log_ratio = (*e - proposed) / control.temperature + 0.5 * sums.y;
     let info = metropolis(chain, step, 0u, proposed, log_ratio);
     move_if(info.accepted, &proposal, x);
     move_if(info.accepted, &proposal_grad, grad);

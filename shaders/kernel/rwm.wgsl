@@ -14,7 +14,7 @@ fn transition(
     for (var b = 0u; b < blocks(); b++) {
         proposal[b] = (*x)[b] + control.step_size * random_normal_block(chain, step, 1u, b);
     }
-    let proposed = energy(&proposal);
+    let proposed = total(energy(&proposal));
     let info = metropolis(chain, step, 0u, proposed, (*e - proposed) / control.temperature);
     move_if(info.accepted, &proposal, x);
     *e = select(*e, proposed, info.accepted);

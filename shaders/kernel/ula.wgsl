@@ -16,12 +16,15 @@ fn transition(
     for (var b = 0u; b < blocks(); b++) {
         proposal[b] = (*x)[b] - control.step_size * (*grad)[b] + noise * random_normal_block(chain, step, 0u, b);
     }
-    let proposed = energy_and_grad(&proposal, &proposal_grad);
+    let part = energy_and_grad(&proposal, &proposal_grad);
     var size = 0.0;
     for (var b = 0u; b < blocks(); b++) { size += dot(proposal_grad[b], proposal_grad[b]); }
-    let accepted = is_usable(proposed) && is_finite(size);
+    let sums = totals(vec2<f32>(part, size));
+    let proposed = sums.x;
+    let info = unadjusted(proposed, sums.y);
+    let accepted = info.accepted;
     move_if(accepted, &proposal, x);
     move_if(accepted, &proposal_grad, grad);
     *e = select(*e, proposed, accepted);
-    return Info(1.0, accepted, select(ESCAPED, NO_FAILURE, accepted));
+    return info;
 }

@@ -25,16 +25,19 @@ fn transition(
         v[b] = kicked - loss * kicked + noise * v[b];
         q[b] = (*x)[b] + scale * (kicked + v[b]);
     }
-    let proposed = energy_and_grad(&q, &g);
+    let part = energy_and_grad(&q, &g);
     var size = 0.0;
     for (var b = 0u; b < blocks(); b++) { size += dot(g[b], g[b]); }
-    let accepted = is_usable(proposed) && is_finite(size);
+    let sums = totals(vec2<f32>(part, size));
+    let proposed = sums.x;
+    let info = unadjusted(proposed, sums.y);
+    let accepted = info.accepted;
     for (var b = 0u; b < blocks(); b++) { v[b] -= half_step * underdamped_scale(b) * g[b]; }
     move_if(accepted, &v, momentum);
     move_if(accepted, &q, x);
     move_if(accepted, &g, grad);
     *e = select(*e, proposed, accepted);
-    return Info(1.0, accepted, select(ESCAPED, NO_FAILURE, accepted));
+    return info;
 }
 
 // 1 - exp(-t) for t > 0, without cancellation for small t (the series' next term is below 5e-8 of it).

@@ -189,7 +189,7 @@ impl Chunk {
         let state = [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]];
         let bind = berth.bind(gpu, pipelines, &[control], state);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
-        self.dispatch(gpu, &mut encoder, &pipelines.start, &bind, None);
+        self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
         let submission = gpu.queue().submit([encoder.finish()]);
         gpu.wait(&submission, timeout, 0)?;
         let words: Vec<u32> = gpu.read(&self.berths[0].outcome, 0, (self.chains * 4) as u64, timeout)?;
@@ -229,7 +229,7 @@ impl Chunk {
         let bind = berth.bind(gpu, pipelines, controls, state);
         let berth = &self.berths[index];
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
-        self.dispatch(gpu, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
+        self.dispatch(gpu, pipelines, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
         encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
         if let Some((set, resolved)) = &berth.stamps {
             encoder.resolve_query_set(set, 0..2, resolved, 0);
@@ -306,12 +306,13 @@ impl Chunk {
     fn dispatch(
         &self,
         gpu: &Gpu,
+        pipelines: &Pipelines,
         encoder: &mut wgpu::CommandEncoder,
         pipeline: &wgpu::ComputePipeline,
         bind: &wgpu::BindGroup,
         stamps: Option<&wgpu::QuerySet>,
     ) {
-        let groups = self.chains.div_ceil(64) as u32;
+        let groups = pipelines.groups(self.chains);
         // Beyond the limit of one dimension (65,535) the grid is folded; the shader skips what is too much.
         let rows = groups.div_ceil(gpu.device().limits().max_compute_workgroups_per_dimension);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {

@@ -20,6 +20,7 @@ use crate::{
     Error, Gpu, Result, check,
     kernel::{Control, Failure},
     pipelines::Pipelines,
+    program,
     random::{Epochs, Stream, key},
 };
 
@@ -384,10 +385,11 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
     let largest = chunk::largest_bytes_a_chain(rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let shares = program::shares(&*setup.target, &*setup.kernel) as u64;
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
     // Each dispatch costs a chain some ten steps' time on software Vulkan: fewer chains a submission leave time for more steps.
     let worth = if gpu.is_software() { MOST_IN_SOFTWARE } else { u64::MAX };
-    let most = (binding / largest).min(groups * groups * 64).min(worth) / 64 * 64;
+    let most = (binding / largest).min(groups * groups * 64 / shares).min(worth) / 64 * 64;
     if most == 0 {
         return Err(Error::Limit {
             what: "bytes of 64 chains in one storage binding".into(),

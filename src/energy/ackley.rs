@@ -70,6 +70,10 @@ impl Energy for Ackley {
         self.energy(params, x)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

@@ -116,6 +116,10 @@ impl Energy for Sum {
         self.parts.iter().all(|part| part.has_twin())
     }
 
+    fn can_spread(&self) -> bool {
+        self.parts.iter().all(|part| part.can_spread())
+    }
+
     fn check_gradient(&self) -> bool {
         self.parts.iter().any(|part| part.check_gradient())
     }
@@ -193,6 +197,10 @@ impl Energy for Scaled {
 
     fn has_twin(&self) -> bool {
         self.part.has_twin()
+    }
+
+    fn can_spread(&self) -> bool {
+        self.part.can_spread()
     }
 
     fn check_gradient(&self) -> bool {

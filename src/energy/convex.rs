@@ -88,12 +88,12 @@ impl Energy for Convex {
         let mut grad = "    var s = convex_begin();\n    var part: Point;\n    clear(grad);\n".to_owned();
         for (i, (part, at)) in self.parts.iter().zip(&self.offsets).enumerate() {
             let (call, at) = (part.compose(program)?, format!("at + {at}u"));
-            energy += &format!("    s = convex_add(s, param(at + {i}u), {});\n", call.energy(&at, "x"));
-            grad += &format!("    let e{i} = {};\n", call.energy_and_grad(&at, "x", "&part"));
+            energy += &format!("    s = convex_add(s, param(at + {i}u), total({}));\n", call.energy(&at, "x"));
+            grad += &format!("    let e{i} = total({});\n", call.energy_and_grad(&at, "x", "&part"));
             grad += &format!("    s = convex_add_grad(s, param(at + {i}u), e{i}, &part, grad);\n");
         }
-        energy += "    return convex_end(s);\n";
-        grad += "    return convex_end_grad(s, grad);\n";
+        energy += "    return once(convex_end(s));\n";
+        grad += "    return once(convex_end_grad(s, grad));\n";
         add_generated(program, "convex", &energy, &grad)
     }
 
@@ -124,6 +124,10 @@ impl Energy for Convex {
 
     fn has_twin(&self) -> bool {
         self.parts.iter().all(|part| part.has_twin())
+    }
+
+    fn can_spread(&self) -> bool {
+        self.parts.iter().all(|part| part.can_spread())
     }
 
     fn check_gradient(&self) -> bool {

@@ -56,6 +56,10 @@ impl Energy for DoubleWell {
         self.energy(params, x)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

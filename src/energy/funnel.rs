@@ -75,6 +75,10 @@ impl Energy for Funnel {
         self.energy(params, x)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

@@ -183,6 +183,11 @@ impl Energy for Gaussian {
         true
     }
 
+    /// A row of a full covariance reads all coordinates.
+    fn can_spread(&self) -> bool {
+        !self.is_full
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

@@ -187,8 +187,13 @@ impl Energy for Mixture {
         let stem = format!("mixture_of_{components}");
         let own = |j: usize| format!("at + {}u", j * (2 + dim));
         let each = |line: &dyn Fn(usize) -> String| (0..components).map(line).collect::<String>();
+        // Two squared distances are summed at a time.
+        let distance = |j: usize| if j < components { format!("mixture_distance({}, x)", own(j)) } else { "0.0".into() };
+        let distances = |j: usize| (j..j + 2).map(distance).collect::<Vec<_>>().join(", ");
+        let pair = |j: usize| format!("    let d{} = totals(vec2<f32>({}));\n", j / 2, distances(j));
         // log-sum-exp: the terms, the largest of them, the sum of their exponentials relative to it.
-        let sum = each(&|j| format!("    let t{j} = mixture_term({}, x);\n", own(j)))
+        let sum = (0..components).step_by(2).map(pair).collect::<String>()
+            + &each(&|j| format!("    let t{j} = mixture_term({}, d{}[{}]);\n", own(j), j / 2, j % 2))
             + "    var top = t0;\n"
             + &(1..components).map(|j| format!("    top = max(top, t{j});\n")).collect::<String>()
             + &each(&|j| format!("    let w{j} = exp(t{j} - top);\n"))
@@ -198,9 +203,9 @@ impl Energy for Mixture {
         program.add(
             &stem,
             &format!(
-                "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{sum}    return -(top + log(sum));\n}}\n\n\
+                "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{sum}    return once(-(top + log(sum)));\n}}\n\n\
                  fn {stem}_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{\n{sum}    \
-                 clear(grad);\n{grad}    mixture_divide(sum, grad);\n    return -(top + log(sum));\n}}\n",
+                 clear(grad);\n{grad}    mixture_divide(sum, grad);\n    return once(-(top + log(sum)));\n}}\n",
             ),
         )?;
         Ok(Call::new(stem, &[]))
@@ -232,6 +237,10 @@ impl Energy for Mixture {
 
     fn has_noise_levels(&self) -> bool {
         true
+    }
+
+    fn can_spread(&self) -> bool {
+        matches!(self.form, Form::Isotropic { .. })
     }
 
     fn check_gradient(&self) -> bool {

@@ -132,6 +132,12 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
+    /// is done in high dimension: it asks for no coordinate by its number, adds up by `total()`, and returns its part of the energy.
+    fn can_spread(&self) -> bool {
+        false
+    }
+
     /// Whether the gradient is compared with differences of the energy before each run. The energies of this crate
     /// are compared once, in its tests.
     fn check_gradient(&self) -> bool {
@@ -171,6 +177,10 @@ impl<E: Energy + ?Sized> Energy for Arc<E> {
 
     fn has_twin(&self) -> bool {
         (**self).has_twin()
+    }
+
+    fn can_spread(&self) -> bool {
+        (**self).can_spread()
     }
 
     fn check_gradient(&self) -> bool {

@@ -65,6 +65,10 @@ impl Energy for Rastrigin {
         self.energy(params, x)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

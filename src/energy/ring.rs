@@ -68,6 +68,10 @@ impl Energy for Ring {
         self.energy(params, x)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn check_gradient(&self) -> bool {
         false
     }

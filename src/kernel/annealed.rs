@@ -81,6 +81,10 @@ impl Kernel for Annealed {
         Some(&self.noise_level)
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         langevin(step, state, scratch)
     }

@@ -54,6 +54,10 @@ impl Kernel for Drift {
         drift.iter().map(|&d| d as f32).collect()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         let step_size = f64::from(step.control.step_size);
         step.draws.normals(1, &mut scratch.x);

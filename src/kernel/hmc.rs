@@ -88,6 +88,10 @@ impl Kernel for Hmc {
         inverse_mass.repeat(one_for_all).iter().map(|m| m.sqrt() as f32).collect()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         scratch.x.copy_from_slice(&state.x);
         scratch.grad.copy_from_slice(&state.grad);

@@ -57,6 +57,10 @@ impl Kernel for Independence {
         mean.iter().copied().chain(sd.iter().copied()).chain(inverse_sd).map(|v| v as f32).collect()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         let dim = state.x.len();
         let param = |row: usize, i: usize| f64::from(step.kernel_params[row * dim + i]);

@@ -42,6 +42,10 @@ impl Kernel for Mala {
         true
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         let temperature = f64::from(step.control.temperature);
         let drift = f64::from(step.control.step_size) / temperature;

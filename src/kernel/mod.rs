@@ -198,6 +198,12 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         (1, 1)
     }
 
+    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
+    /// is done in high dimension: it asks for no coordinate by its number, and adds up by `total()`.
+    fn can_spread(&self) -> bool {
+        false
+    }
+
     /// A number that the shader knows as `VARIANT`, where it has text that is needed only sometimes.
     fn variant(&self) -> u32 {
         0

@@ -45,6 +45,10 @@ impl Kernel for Rwm {
         false
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         step.draws.normals(1, &mut scratch.x);
         for (proposal, x) in scratch.x.iter_mut().zip(&state.x) {

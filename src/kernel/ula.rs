@@ -70,6 +70,10 @@ impl Kernel for Ula {
         self.temperature.as_ref()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         langevin(step, state, scratch)
     }

@@ -80,6 +80,10 @@ impl Kernel for Underdamped {
         std::iter::once(self.friction).chain(scales.iter().map(|m| m.sqrt())).map(|v| v as f32).collect()
     }
 
+    fn can_spread(&self) -> bool {
+        true
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         let step_size = f64::from(step.control.step_size);
         let scale = |i: usize| step.kernel_params.get(1 + i).map_or(1.0, |&s| f64::from(s));

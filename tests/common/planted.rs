@@ -69,6 +69,9 @@ impl Kernel for Planted {
     fn substeps(&self) -> (u32, u32) {
         self.real.substeps()
     }
+    fn can_spread(&self) -> bool {
+        self.real.can_spread()
+    }
     fn variant(&self) -> u32 {
         self.real.variant()
     }
