@@ -12,7 +12,7 @@ use common::{
 use ergodic::{
     Backend, Start,
     chains::Setup,
-    energy::Energy,
+    energy::{Energy, Gaussian},
     kernel::{Hmc, Kernel, Ula},
 };
 
@@ -62,6 +62,13 @@ fn main() -> std::process::ExitCode {
             continue;
         };
         suite = suite.both(name, move |backend| same(&backend, &energy, &kernel));
+    }
+    for (name, kernel) in cases::kernels() {
+        if !["mala", "annealed", "underdamped"].contains(&name) {
+            continue;
+        }
+        let energy: Arc<dyn Energy> = Arc::new(Gaussian::isotropic(vec![0.5; 70], 1.5).unwrap());
+        suite = suite.gpu(format!("{name}, a chain by several invocations"), move |gpu| same(&Backend::gpu_of(gpu), &energy, &kernel));
     }
     suite
         .both("schedules and jitter", |backend| scheduled(&backend))

@@ -8,7 +8,7 @@ use naga::back::{hlsl, msl, spv};
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for (energy_name, energy) in cases::energies() {
+    for (energy_name, energy) in cases::energies().into_iter().chain(cases::spread()) {
         for (kernel_name, kernel) in cases::kernels() {
             let energy = energy.clone();
             suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {

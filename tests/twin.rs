@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{Suite, cases, planted::Planted, twin::compare};
 use ergodic::{
-    energy::DoubleWell,
+    energy::Rosenbrock,
     kernel::{Drift, Hmc, Kernel, Rwm, Ula, Underdamped},
 };
 
@@ -31,11 +31,17 @@ fn faults() -> Vec<Fault> {
 
 fn main() -> std::process::ExitCode {
     let mut energies = cases::energies();
-    // More than 128 dimensions: loops that are not unrolled.
-    energies.push(("double_well_130", Arc::new(DoubleWell::new(130, 0.5).unwrap())));
+    // Loops that are not written out.
+    energies.push(("rosenbrock_34", Arc::new(Rosenbrock::new(34).unwrap().shape(0.5, 2.0).unwrap())));
+    let every = energies.len() + 1;
+    energies.extend(cases::spread());
     let mut suite = Suite::new();
-    for (energy_name, energy) in energies {
+    for (i, (energy_name, energy)) in energies.into_iter().enumerate() {
         for (kernel_name, kernel) in cases::kernels() {
+            // One spread energy under every kernel, the others under a few: they take long to compile.
+            if i >= every && !["rwm", "hmc_mass", "annealed"].contains(&kernel_name) {
+                continue;
+            }
             if kernel.noise_level().is_some() && !energy.has_noise_levels() {
                 continue;
             }

@@ -13,7 +13,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for (name, energy) in cases::energies() {
+    for (name, energy) in cases::energies().into_iter().chain(cases::spread()) {
         let again = energy.clone();
         suite = suite.gpu(name, move |gpu| agree(&gpu, &energy, &energy, 0.0).unwrap());
         if again.has_noise_levels() {
