@@ -144,8 +144,8 @@ impl Kernel for AtRest {
         self.noise.as_ref()
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(Vec::new())
     }
 
     fn transition(&self, _step: &Step<'_>, _state: &mut State, _scratch: &mut State) -> Info {

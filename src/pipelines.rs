@@ -56,10 +56,21 @@ impl Pipelines {
         let mut values = target.params();
         values.extend(kernel.params(dim));
         // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
-        values.resize((values.len() + 3).div_ceil(4) * 4 + 4 * program.shares(), 0.0);
+        values.resize((values.len() + 8 * program.shares()).next_multiple_of(4), 0.0);
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
-        let mut pipelines =
-            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params, shares: program.shares() };
+        let mut pipelines = Self {
+            target,
+            kernel,
+            options,
+            start,
+            advance: None,
+            collect: None,
+            bindings,
+            layout,
+            module,
+            params,
+            shares: program.shares(),
+        };
         pipelines.advance(gpu, false)?;
         Ok(pipelines)
     }

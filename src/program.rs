@@ -102,7 +102,7 @@ impl Program {
         let kernel_at = target.params().len();
 
         let rows = Rows::new(dim, kernel);
-        let shares = shares(target, kernel);
+        let (shares, vectors) = spread(target, kernel);
         let mut header = shape_text(dim, shares);
         let _ = write!(
             header,
@@ -132,7 +132,10 @@ impl Program {
         let params = kernel_at + kernel.params(dim).len();
         let unrolled = options.software && dim.div_ceil(shares) <= UNROLLED_DIM;
         let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS;
-        header.push_str(&params_text(params, cached, shares));
+        header.push_str(&match shares {
+            1 => params_text(params, cached),
+            _ => spread_params_text(params, cached, shares, dim, &vectors),
+        });
         let mut parts = contract(dim, shares, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
@@ -193,7 +196,7 @@ pub(crate) fn parse_alone(
 ) -> Result<naga::Module> {
     let mut header = shape_text(dim, 1);
     header.push_str("const SLOTS = 1u;\n");
-    header.push_str(&params_text(0, false, 1));
+    header.push_str(&params_text(0, false));
     // The text stands first, so that offsets in the module are offsets in the text. WGSL does not care for the order.
     let mut parts = vec![Part::new(name, text)];
     parts.append(&mut contract(dim, 1, header));
@@ -270,39 +273,50 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
 /// On software Vulkan a load from a storage buffer costs as much as an exponential, and each is a loop over the lanes, which
 /// takes long to compile. So few parameters are copied into variables, which the compiler keeps in registers or on the stack. On
 /// real GPUs such loads are cached and copies cost registers.
-fn params_text(params: usize, cached: bool, shares: usize) -> String {
-    // `param_of_share(i)` is parameter i of the first share's, and of each share what stands in its place.
-    let of_share = if shares > 1 { "i + share * LANES" } else { "i" };
+fn params_text(params: usize, cached: bool) -> String {
     if !cached {
-        return format!(
-            "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
-             fn param(i: u32) -> f32 {{ return params[i]; }}\n\
-             fn param_of_share(i: u32) -> f32 {{ return params[{of_share}]; }}\n\
-             fn stored_param(i: u32) -> f32 {{ return params[i]; }}\nfn fill_params() {{}}\n"
-        );
+        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
+                fn param(i: u32) -> f32 { return params[i]; }\n\
+                fn param_of_share(i: u32) -> f32 { return params[i]; }\n\
+                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
+            .into();
     }
     // Whole lanes are read past the last parameter.
-    let quads = (params + 3).div_ceil(4) + shares - 1;
-    let component = |i: usize| ["x", "y", "z", "w"][i % 4];
-    let n = 4 * (params + 3).div_ceil(4);
-    let mut text = format!("@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n");
-    let mut fill: String = (0..n).map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, component(i))).collect();
-    let _ = write!(text, "var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n");
-    if shares > 1 {
-        // Every index is a constant, and the compiler leaves out what nobody reads.
-        fill.extend((0..n).map(|i| format!("    params_of_share[{i}] = params[{}u + share].{};\n", i / 4, component(i))));
-        let _ = write!(
-            text,
-            "var<private> params_of_share: array<f32, {n}>;\nfn param_of_share(i: u32) -> f32 {{ return params_of_share[i]; }}\n"
-        );
-    } else {
-        text.push_str("fn param_of_share(i: u32) -> f32 { return cached_params[i]; }\n");
+    let quads = (params + 3).div_ceil(4);
+    let fill: String = (0..4 * quads)
+        .map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
+        .collect();
+    format!(
+        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
+         var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
+         fn param_of_share(i: u32) -> f32 {{ return cached_params[i]; }}\n\
+         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n",
+        n = 4 * quads,
+    )
+}
+
+/// The same for chains that are run by several invocations each. `param_of_share(i)` is parameter i for the first share, and for each
+/// what stands in its place in its own blocks; only those of the `vectors` of `dim` parameters are copied.
+fn spread_params_text(params: usize, cached: bool, shares: usize, dim: usize, vectors: &[usize]) -> String {
+    if !cached {
+        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
+                fn param(i: u32) -> f32 { return params[i]; }\n\
+                fn param_of_share(i: u32) -> f32 { return params[i + share * LANES]; }\nfn fill_params() {}\n"
+            .into();
     }
-    let _ = write!(
-        text,
-        "fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n"
-    );
-    text
+    let (lanes, blocks) = lanes(dim);
+    let own = |b: usize| (0..lanes).map(move |l| b * shares * lanes + l);
+    let used = vectors.iter().flat_map(|at| (0..blocks.div_ceil(shares)).flat_map(own).map(move |i| at + i));
+    let n = used.clone().max().unwrap_or(params) + 1;
+    let fill: String = used
+        .map(|i| format!("    params_of_share[{i}] = params[{}u + share].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
+        .collect();
+    let quads = n.div_ceil(4) + shares;
+    format!(
+        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
+         var<private> params_of_share: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\n\
+         fn param_of_share(i: u32) -> f32 {{ return params_of_share[i]; }}\nfn fill_params() {{\n{fill}}}\n",
+    )
 }
 
 /// Invocations that run a chain together, each with at most 32 of its coordinates.
@@ -310,8 +324,19 @@ fn params_text(params: usize, cached: bool, shares: usize) -> String {
 /// With more, a real GPU's registers spill, and software Vulkan takes too long to compile loops that are written out; with fewer,
 /// the exchange of sums costs more than it saves.
 pub(crate) fn shares(target: &dyn Energy, kernel: &dyn Kernel) -> usize {
-    let most: usize = std::env::var("SHARES").ok().and_then(|s| s.parse().ok()).unwrap_or(UNROLLED_DIM);
-    if target.can_spread() && kernel.can_spread() { target.dim().div_ceil(most).next_power_of_two() } else { 1 }
+    spread(target, kernel).0
+}
+
+/// Also the offsets of all parameters that are vectors of DIM numbers, where there is more than one share.
+fn spread(target: &dyn Energy, kernel: &dyn Kernel) -> (usize, Vec<usize>) {
+    let dim = target.dim();
+    match (target.spread(), kernel.spread(dim)) {
+        (Some(mut vectors), Some(own)) if dim > UNROLLED_DIM => {
+            vectors.extend(own.into_iter().map(|at| target.params().len() + at));
+            (dim.div_ceil(UNROLLED_DIM).next_power_of_two(), vectors)
+        }
+        _ => (1, Vec::new()),
+    }
 }
 
 /// Coordinates a lane, and lanes a position.

@@ -68,7 +68,8 @@ fn main() -> std::process::ExitCode {
             continue;
         }
         let energy: Arc<dyn Energy> = Arc::new(Gaussian::isotropic(vec![0.5; 70], 1.5).unwrap());
-        suite = suite.gpu(format!("{name}, a chain by several invocations"), move |gpu| same(&Backend::gpu_of(gpu), &energy, &kernel));
+        suite = suite
+            .gpu(format!("{name}, a chain by several invocations"), move |gpu| same(&Backend::gpu_of(gpu), &energy, &kernel));
     }
     suite
         .both("schedules and jitter", |backend| scheduled(&backend))

@@ -28,6 +28,15 @@ pub(super) fn offsets(own: usize, parts: &[Arc<dyn Energy>]) -> Vec<usize> {
     parts.iter().scan(own, next).collect()
 }
 
+/// [`Energy::spread`] of an energy made of parts whose parameters begin at `offsets`.
+pub(super) fn spread_parts(parts: &[Arc<dyn Energy>], offsets: &[usize]) -> Option<Vec<usize>> {
+    let mut vectors = Vec::new();
+    for (part, offset) in parts.iter().zip(offsets) {
+        vectors.extend(part.spread()?.into_iter().map(|at| offset + at));
+    }
+    Some(vectors)
+}
+
 /// Adds two generated functions, given their bodies, and says how to call them.
 pub(super) fn add_generated(program: &mut Composer, stem: &str, energy: &str, energy_and_grad: &str) -> Result<Call> {
     let stem = program.unique(stem);
@@ -116,8 +125,8 @@ impl Energy for Sum {
         self.parts.iter().all(|part| part.has_twin())
     }
 
-    fn can_spread(&self) -> bool {
-        self.parts.iter().all(|part| part.can_spread())
+    fn spread(&self) -> Option<Vec<usize>> {
+        spread_parts(&self.parts, &self.offsets)
     }
 
     fn check_gradient(&self) -> bool {
@@ -199,8 +208,8 @@ impl Energy for Scaled {
         self.part.has_twin()
     }
 
-    fn can_spread(&self) -> bool {
-        self.part.can_spread()
+    fn spread(&self) -> Option<Vec<usize>> {
+        spread_parts(std::slice::from_ref(&self.part), &[1])
     }
 
     fn check_gradient(&self) -> bool {

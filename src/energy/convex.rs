@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Call, Energy, Params,
-    compose::{add_generated, common_dim, offsets},
+    compose::{add_generated, common_dim, offsets, spread_parts},
 };
 use crate::{Error, Result, error::positive, program::Composer};
 
@@ -126,8 +126,8 @@ impl Energy for Convex {
         self.parts.iter().all(|part| part.has_twin())
     }
 
-    fn can_spread(&self) -> bool {
-        self.parts.iter().all(|part| part.can_spread())
+    fn spread(&self) -> Option<Vec<usize>> {
+        spread_parts(&self.parts, &self.offsets)
     }
 
     fn check_gradient(&self) -> bool {

@@ -56,8 +56,8 @@ impl Energy for DoubleWell {
         self.energy(params, x)
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self) -> Option<Vec<usize>> {
+        Some(Vec::new())
     }
 
     fn check_gradient(&self) -> bool {

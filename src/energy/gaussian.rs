@@ -184,8 +184,8 @@ impl Energy for Gaussian {
     }
 
     /// A row of a full covariance reads all coordinates.
-    fn can_spread(&self) -> bool {
-        !self.is_full
+    fn spread(&self) -> Option<Vec<usize>> {
+        (!self.is_full).then(|| vec![0, self.dim])
     }
 
     fn check_gradient(&self) -> bool {

@@ -239,8 +239,9 @@ impl Energy for Mixture {
         true
     }
 
-    fn can_spread(&self) -> bool {
-        matches!(self.form, Form::Isotropic { .. })
+    fn spread(&self) -> Option<Vec<usize>> {
+        let means = (0..self.weights.len()).map(|j| j * (2 + self.dim()) + 2).collect();
+        self.sds().map(|_| means)
     }
 
     fn check_gradient(&self) -> bool {

@@ -134,8 +134,9 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
 
     /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
     /// is done in high dimension: it asks for no coordinate by its number, adds up by `total()`, and returns its part of the energy.
-    fn can_spread(&self) -> bool {
-        false
+    /// Then the offsets of all parameters that are vectors of DIM numbers, which it reads by `param_lane()`; else none.
+    fn spread(&self) -> Option<Vec<usize>> {
+        None
     }
 
     /// Whether the gradient is compared with differences of the energy before each run. The energies of this crate
@@ -179,8 +180,8 @@ impl<E: Energy + ?Sized> Energy for Arc<E> {
         (**self).has_twin()
     }
 
-    fn can_spread(&self) -> bool {
-        (**self).can_spread()
+    fn spread(&self) -> Option<Vec<usize>> {
+        (**self).spread()
     }
 
     fn check_gradient(&self) -> bool {

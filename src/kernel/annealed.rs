@@ -81,8 +81,8 @@ impl Kernel for Annealed {
         Some(&self.noise_level)
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(Vec::new())
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

@@ -54,8 +54,8 @@ impl Kernel for Drift {
         drift.iter().map(|&d| d as f32).collect()
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(vec![0])
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

@@ -88,8 +88,8 @@ impl Kernel for Hmc {
         inverse_mass.repeat(one_for_all).iter().map(|m| m.sqrt() as f32).collect()
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(self.inverse_mass.iter().map(|_| 0).collect())
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

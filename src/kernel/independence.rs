@@ -57,8 +57,8 @@ impl Kernel for Independence {
         mean.iter().copied().chain(sd.iter().copied()).chain(inverse_sd).map(|v| v as f32).collect()
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, dim: usize) -> Option<Vec<usize>> {
+        Some(vec![0, dim, 2 * dim])
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

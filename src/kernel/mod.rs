@@ -199,9 +199,11 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
     }
 
     /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
-    /// is done in high dimension: it asks for no coordinate by its number, and adds up by `total()`.
-    fn can_spread(&self) -> bool {
-        false
+    /// is done in high dimension: it asks for no coordinate by its number, and adds up by `total()`. Then the offsets of all its
+    /// parameters that are vectors of `dim` numbers, which it reads by `param_lane()`; else none.
+    fn spread(&self, dim: usize) -> Option<Vec<usize>> {
+        let _ = dim;
+        None
     }
 
     /// A number that the shader knows as `VARIANT`, where it has text that is needed only sometimes.

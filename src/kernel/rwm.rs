@@ -45,8 +45,8 @@ impl Kernel for Rwm {
         false
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(Vec::new())
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

@@ -80,8 +80,8 @@ impl Kernel for Underdamped {
         std::iter::once(self.friction).chain(scales.iter().map(|m| m.sqrt())).map(|v| v as f32).collect()
     }
 
-    fn can_spread(&self) -> bool {
-        true
+    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+        Some(self.inverse_mass.iter().map(|_| 1).collect())
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {

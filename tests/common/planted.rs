@@ -69,8 +69,8 @@ impl Kernel for Planted {
     fn substeps(&self) -> (u32, u32) {
         self.real.substeps()
     }
-    fn can_spread(&self) -> bool {
-        self.real.can_spread()
+    fn spread(&self, dim: usize) -> Option<Vec<usize>> {
+        self.real.spread(dim)
     }
     fn variant(&self) -> u32 {
         self.real.variant()
