@@ -129,9 +129,8 @@ fn metropolis(chain: u32, step: u32, slot: u32, proposed: f32, log_ratio: f32) -
 // The decision of an unadjusted kernel on a step to this energy, `size` being finite where the new gradient is: a chain whose next
 // state would not be finite stops where it stands, for good.
 fn unadjusted(proposed: f32, size: f32) -> Info {
-    if (stopped) { return Info(0.0, false, NO_FAILURE); }
-    let accepted = is_usable(proposed) && is_finite(size);
-    return Info(1.0, accepted, select(ESCAPED, NO_FAILURE, accepted));
+    let usable = is_usable(proposed) && is_finite(size);
+    return Info(select(1.0, 0.0, stopped), usable && !stopped, select(ESCAPED, NO_FAILURE, usable || stopped));
 }
 
 // to = proposal where the proposal was accepted.

@@ -200,6 +200,14 @@ fn chunks(gpu: Gpu) {
 fn folded(gpu: Gpu) {
     let narrow = limited(&gpu, |limits| limits.max_compute_workgroups_per_dimension = 5);
     assert!(result(&narrow, 1000).equals(&result(&gpu, 1000)));
+    // The same where several invocations run a chain.
+    let positions = |gpu: &Gpu| {
+        let wells = DoubleWell::new(70, 1.0).unwrap();
+        let mut chains = Backend::gpu_of(gpu.clone()).chains(wells, Mala::new(0.02)).count(500).build().unwrap();
+        chains.advance(5).unwrap();
+        chains.positions().unwrap()
+    };
+    assert!(positions(&narrow) == positions(&gpu));
 }
 
 fn odd_counts(gpu: Gpu) {

@@ -19,8 +19,14 @@ use ergodic::{
 
 fn main() -> ExitCode {
     Suite::new()
-        .both("moments_are_those_of_the_positions", moments_are_those_of_the_positions)
-        .both("moments_do_not_depend_on_the_cutting", moments_do_not_depend_on_the_cutting)
+        .both("moments_are_those_of_the_positions", |backend| moments_are_those_of_the_positions(backend, gaussian()))
+        .gpu("moments_are_those_of_the_positions, spread", |gpu| {
+            moments_are_those_of_the_positions(Backend::gpu_of(gpu), spread_gaussian())
+        })
+        .both("moments_do_not_depend_on_the_cutting", |backend| moments_do_not_depend_on_the_cutting(backend, gaussian(), 200))
+        .gpu("moments_do_not_depend_on_the_cutting, spread", |gpu| {
+            moments_do_not_depend_on_the_cutting(Backend::gpu_of(gpu), spread_gaussian(), 10_000)
+        })
         .both("advance_leaves_moments_alone", advance_leaves_moments_alone)
         .test("errors_cover", errors_cover)
         .both("a_goal_is_met", a_goal_is_met)
@@ -39,6 +45,11 @@ fn gaussian() -> Gaussian {
     Gaussian::full([1.0, -2.0, 0.5], &[2.0, 0.6, 0.0, 0.6, 0.5, 0.1, 0.0, 0.1, 1.0]).unwrap()
 }
 
+/// In so many dimensions that a chain is run by two invocations.
+fn spread_gaussian() -> Gaussian {
+    Gaussian::isotropic(vec![0.5; 35], 1.5).unwrap()
+}
+
 fn built(setup: Setup) -> Box<dyn Chains> {
     setup.build().unwrap()
 }
@@ -47,8 +58,8 @@ fn relative(a: f64, b: f64) -> f64 {
     (a - b).abs() / (1.0 + b.abs())
 }
 
-fn moments_are_those_of_the_positions(backend: Backend) {
-    let worst = moments_against_positions(&backend, Arc::new(gaussian()), Arc::new(Mala::new(0.2))).unwrap();
+fn moments_are_those_of_the_positions(backend: Backend, target: Gaussian) {
+    let worst = moments_against_positions(&backend, Arc::new(target), Arc::new(Mala::new(0.2))).unwrap();
     assert!(worst.1 <= 1.0, "{worst:?}");
 }
 
@@ -59,10 +70,10 @@ fn bits(report: &Report) -> Vec<u64> {
 }
 
 /// Slices of other lengths, and a collection in three parts, give the same bits; another number of draws does not.
-fn moments_do_not_depend_on_the_cutting(backend: Backend) {
-    let setup = |slice| backend.chains(gaussian(), Hmc::new(0.2, 3)).count(130).seed(5).slice(Duration::from_micros(slice));
+fn moments_do_not_depend_on_the_cutting(backend: Backend, target: Gaussian, shortest: u64) {
+    let setup = |slice| backend.chains(target.clone(), Hmc::new(0.2, 3)).count(130).seed(5).slice(Duration::from_micros(slice));
     let whole = built(setup(75_000)).collect(Collect::draws(2600)).unwrap();
-    let short = built(setup(200)).collect(Collect::draws(2600)).unwrap();
+    let short = built(setup(shortest)).collect(Collect::draws(2600)).unwrap();
     let mut run = built(setup(3000));
     run.collect(Collect::draws(900)).unwrap();
     run.collect(Collect::draws(700).go_on()).unwrap();

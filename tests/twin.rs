@@ -11,6 +11,21 @@ use ergodic::{
     kernel::{Drift, Hmc, Kernel, Rwm, Ula, Underdamped},
 };
 
+/// Faults that show only where several invocations run a chain.
+fn spread_faults() -> Vec<Fault> {
+    let rwm: Arc<dyn Kernel> = Arc::new(Rwm::new(0.1));
+    let hmc: Arc<dyn Kernel> = Arc::new(Hmc::new(0.05, 3));
+    vec![
+        ("a sum over one share", Planted::wgsl(rwm.clone(), "total(energy(&proposal))", "energy(&proposal)"), rwm.clone()),
+        ("numbers of another block", Planted::wgsl(rwm.clone(), "step, 1u, b", "step, 1u + 2u * share, b"), rwm),
+        (
+            "a part counted by all",
+            Planted::wgsl(hmc.clone(), "kinetic += dot(start, start)", "kinetic += total(dot(start, start))"),
+            hmc,
+        ),
+    ]
+}
+
 type Fault = (&'static str, Arc<dyn Kernel>, Arc<dyn Kernel>);
 
 /// (what, on the GPU, the twin): pairs that are nearly alike.
@@ -56,6 +71,14 @@ fn main() -> std::process::ExitCode {
     for (name, on_gpu, twin) in faults() {
         suite = suite.gpu(format!("a planted fault is found: {name}"), move |gpu| {
             let energy = cases::energies().remove(0).1;
+            let flips = compare(gpu, &energy, &on_gpu, &twin);
+            assert!(flips.is_err(), "not found: {flips:?}");
+        });
+    }
+    for (name, on_gpu, twin) in spread_faults() {
+        suite = suite.gpu(format!("a planted fault is found: {name}"), move |gpu| {
+            let energy = cases::spread().remove(0).1;
+            compare(gpu.clone(), &energy, &twin, &twin).unwrap();
             let flips = compare(gpu, &energy, &on_gpu, &twin);
             assert!(flips.is_err(), "not found: {flips:?}");
         });

@@ -1,0 +1,97 @@
+//! Chains in high dimension, each run by several invocations: what the other suites, which run them among their cases, do not touch.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Suite, planted::Planted};
+use ergodic::{
+    Backend, Error, Gpu, Program, Result, Start,
+    energy::{Compose, DoubleWell, Energy, Gaussian, Mixture, Rosenbrock},
+    kernel::{Failure, Independence, Kernel, Rwm, Ula, Underdamped},
+    program::Options,
+};
+
+/// Of 70 dimensions: four invocations a chain.
+fn wells() -> Arc<dyn Energy> {
+    Arc::new(DoubleWell::new(70, 1.0).unwrap())
+}
+
+fn shares(energy: &dyn Energy, kernel: &dyn Kernel) -> usize {
+    Program::new(energy, kernel, Options::default()).unwrap().shares()
+}
+
+/// As many invocations as hold at most 32 coordinates each, and one for energies that need all coordinates.
+fn how_many() {
+    let kernel = Independence::new([0.0], [1.0]);
+    for (dim, expected) in [(1, 1), (32, 1), (33, 2), (64, 2), (65, 4), (128, 4), (130, 8), (512, 16), (680, 32)] {
+        let wells = || DoubleWell::new(dim, 1.0).unwrap();
+        let mixture = Mixture::new(&[1.0; 2], &[vec![0.0; dim], vec![1.0; dim]], &[1.0; 2]).unwrap();
+        let sum = wells().plus(Gaussian::standard(dim).mixed_with(0.5, mixture).unwrap()).unwrap();
+        assert_eq!(shares(&wells(), &kernel), expected, "{dim} dimensions");
+        assert_eq!(shares(&sum.scaled(2.0).unwrap(), &kernel), expected, "{dim} dimensions");
+        if dim > 1 {
+            let whole = wells().plus(Rosenbrock::new(dim).unwrap()).unwrap();
+            assert_eq!(shares(&whole, &kernel), 1, "{dim} dimensions");
+        }
+    }
+}
+
+/// Two steps of a random walk whose share `slow` goes through 100,000 iterations of a loop, more than llvmpipe grants.
+fn with_a_slow_share(gpu: &Gpu, slow: u32) -> Result<Vec<f32>> {
+    let waste = format!(
+        "var word = chain;
+         if (share == {slow}u) {{ for (var i = 0u; i < 100000u; i++) {{ word = word * 1664525u + step; }} }}
+         if (word == 1u) {{ *e = 0.0; }}
+         return info;"
+    );
+    let kernel = Planted::wgsl(Arc::new(Rwm::new(0.1)), "return info;", &waste);
+    let mut chains = Backend::gpu_of(gpu.clone()).chains_of(wells(), kernel).count(100).seed(2).build()?;
+    chains.advance(2)?;
+    chains.positions()
+}
+
+/// Whichever of the invocations of a chain is cut short: none of its results is taken.
+fn cut_short(gpu: Gpu) {
+    let whole = with_a_slow_share(&gpu, 4).unwrap();
+    for slow in 0..4 {
+        match with_a_slow_share(&gpu, slow) {
+            Err(Error::CutShort { good_steps: 0, .. }) if gpu.info().name.contains("llvmpipe") => {}
+            Ok(positions) if !gpu.info().name.contains("llvmpipe") => assert!(positions == whole),
+            other => panic!("share {slow}: {:?}", other.map(|_| "not noticed")),
+        }
+    }
+}
+
+/// Unadjusted chains that escape stop one at a time, while those in the same workgroup go on.
+fn escapes(gpu: Gpu, kernel: Arc<dyn Kernel>) {
+    // One coordinate of every third chain starts where the gradient throws it out.
+    let count = 100;
+    let mut start = vec![1.0f32; 70 * count];
+    (0..count).step_by(3).for_each(|chain| start[(chain % 70) * count + chain] = 40.0);
+    let setup = |backend: Backend| backend.chains_of(wells(), kernel.clone()).count(count).start(Start::array(start.clone()));
+    let mut chains = setup(Backend::gpu_of(gpu)).build().unwrap();
+    let mut reference = setup(Backend::cpu()).build().unwrap();
+    chains.advance(30).unwrap();
+    let early = chains.positions().unwrap();
+    chains.advance(30).unwrap();
+    reference.advance(60).unwrap();
+    let late = chains.positions().unwrap();
+    for (chain, (tally, twin)) in chains.tallies().iter().zip(reference.tallies()).enumerate() {
+        let escaped = chain % 3 == 0;
+        let kind = tally.first_failure.map(|(_, kind)| kind);
+        assert_eq!((tally.failures, kind), if escaped { (1, Some(Failure::Escaped)) } else { (0, None) }, "chain {chain}");
+        assert_eq!(twin.failures, tally.failures, "chain {chain}");
+        let stays = (0..70).all(|i| early[i * count + chain] == late[i * count + chain]);
+        assert_eq!(stays, escaped, "chain {chain}");
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    Suite::new()
+        .test("invocations a chain", how_many)
+        .gpu("an invocation that is cut short is noticed", cut_short)
+        .gpu("ula escapes", |gpu| escapes(gpu, Arc::new(Ula::new(0.01))))
+        .gpu("underdamped escapes", |gpu| escapes(gpu, Arc::new(Underdamped::new(0.1, 1.0))))
+        .run()
+}
