@@ -4,6 +4,8 @@
 //! the kernel and the two entry points of `shaders/main.wgsl`. No template language.
 
 mod message;
+mod params;
+mod spread;
 mod unroll;
 
 use std::{fmt::Write as _, ops::Range};
@@ -16,10 +18,14 @@ use naga::{
 use crate::{Error, Result, chains::rows::Rows, energy::Energy, kernel::Kernel};
 use message::last_cause;
 pub(crate) use message::{render, shader_error};
+use params::{params_text, spread_params_text};
+pub(crate) use spread::shares;
+use spread::{spread, totals_text};
 
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
-/// Up to this dimension, loops over lanes have a constant trip count; above, software Vulkan takes too long to compile them.
+/// Up to so many coordinates an invocation, loops over lanes have a constant trip count; above, software Vulkan takes too long to
+/// compile them.
 const UNROLLED_DIM: usize = 32;
 /// More parameters than this are not worth a private copy.
 const MAX_CACHED_PARAMS: usize = 512;
@@ -254,9 +260,7 @@ fn shape_text(dim: usize, shares: usize) -> String {
 fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
     let place = if shares > 1 { include_str!("../shaders/spread.wgsl") } else { include_str!("../shaders/whole.wgsl") };
     if shares > 1 {
-        // Written out, since a loop would count towards the iterations that drivers allow a dispatch.
-        let terms: Vec<_> = (0..shares).map(|s| format!("parts_of_group[at + {}u]", s * 64 / shares)).collect();
-        let _ = writeln!(header, "fn sum_of_shares(at: u32) -> vec2<f32> {{ return {}; }}", terms.join(" + "));
+        header.push_str(&totals_text(shares));
     }
     let lane = if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
     vec![
@@ -266,77 +270,6 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]
-}
-
-/// The binding of the parameters and `param(i)`: from a storage buffer, or from a private copy of a uniform buffer.
-///
-/// On software Vulkan a load from a storage buffer costs as much as an exponential, and each is a loop over the lanes, which
-/// takes long to compile. So few parameters are copied into variables, which the compiler keeps in registers or on the stack. On
-/// real GPUs such loads are cached and copies cost registers.
-fn params_text(params: usize, cached: bool) -> String {
-    if !cached {
-        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
-                fn param(i: u32) -> f32 { return params[i]; }\n\
-                fn param_of_share(i: u32) -> f32 { return params[i]; }\n\
-                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
-            .into();
-    }
-    // Whole lanes are read past the last parameter.
-    let quads = (params + 3).div_ceil(4);
-    let fill: String = (0..4 * quads)
-        .map(|i| format!("    cached_params[{i}] = params[{}].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
-        .collect();
-    format!(
-        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
-         var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn param_of_share(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n",
-        n = 4 * quads,
-    )
-}
-
-/// The same for chains that are run by several invocations each. `param_of_share(i)` is parameter i for the first share, and for each
-/// what stands in its place in its own blocks; only those of the `vectors` of `dim` parameters are copied.
-fn spread_params_text(params: usize, cached: bool, shares: usize, dim: usize, vectors: &[usize]) -> String {
-    if !cached {
-        return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
-                fn param(i: u32) -> f32 { return params[i]; }\n\
-                fn param_of_share(i: u32) -> f32 { return params[i + share * LANES]; }\nfn fill_params() {}\n"
-            .into();
-    }
-    let (lanes, blocks) = lanes(dim);
-    let own = |b: usize| (0..lanes).map(move |l| b * shares * lanes + l);
-    let used = vectors.iter().flat_map(|at| (0..blocks.div_ceil(shares)).flat_map(own).map(move |i| at + i));
-    let n = used.clone().max().unwrap_or(params) + 1;
-    let fill: String = used
-        .map(|i| format!("    params_of_share[{i}] = params[{}u + share].{};\n", i / 4, ["x", "y", "z", "w"][i % 4]))
-        .collect();
-    let quads = n.div_ceil(4) + shares;
-    format!(
-        "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
-         var<private> params_of_share: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\n\
-         fn param_of_share(i: u32) -> f32 {{ return params_of_share[i]; }}\nfn fill_params() {{\n{fill}}}\n",
-    )
-}
-
-/// Invocations that run a chain together, each with at most 32 of its coordinates.
-///
-/// With more, a real GPU's registers spill, and software Vulkan takes too long to compile loops that are written out; with fewer,
-/// the exchange of sums costs more than it saves.
-pub(crate) fn shares(target: &dyn Energy, kernel: &dyn Kernel) -> usize {
-    spread(target, kernel).0
-}
-
-/// Also the offsets of all parameters that are vectors of DIM numbers, where there is more than one share.
-fn spread(target: &dyn Energy, kernel: &dyn Kernel) -> (usize, Vec<usize>) {
-    let dim = target.dim();
-    match (target.spread(), kernel.spread(dim)) {
-        (Some(mut vectors), Some(own)) if dim > UNROLLED_DIM => {
-            vectors.extend(own.into_iter().map(|at| target.params().len() + at));
-            (dim.div_ceil(UNROLLED_DIM).next_power_of_two(), vectors)
-        }
-        _ => (1, Vec::new()),
-    }
 }
 
 /// Coordinates a lane, and lanes a position.

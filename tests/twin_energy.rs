@@ -22,6 +22,8 @@ fn main() -> std::process::ExitCode {
     }
     suite
         .gpu("20 dimensions, composed", |gpu| high_dimension(&gpu, cases::high_dimension(20)))
+        .gpu("300 dimensions, 16 invocations", |gpu| high_dimension(&gpu, diagonal(300)))
+        .gpu("680 dimensions, 32 invocations", |gpu| high_dimension(&gpu, diagonal(680)))
         .gpu("512 dimensions, full covariance", |gpu| high_dimension(&gpu, full_covariance(512)))
         .long()
         .gpu("a wrong parameter is found", planted_fault)
@@ -33,6 +35,11 @@ fn main() -> std::process::ExitCode {
 
 fn high_dimension(gpu: &Gpu, target: Arc<dyn Energy>) {
     agree(gpu, &target, &target, 0.0).unwrap();
+}
+
+fn diagonal(dim: usize) -> Arc<dyn Energy> {
+    let sds: Vec<_> = (0..dim).map(|i| 0.5 + (i % 7) as f64 / 7.0).collect();
+    Arc::new(Gaussian::diagonal((0..dim).map(|i| (i % 5) as f64 - 2.0).collect::<Vec<_>>(), &sds).unwrap())
 }
 
 fn full_covariance(dim: usize) -> Arc<dyn Energy> {

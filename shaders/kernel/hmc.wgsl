@@ -31,7 +31,7 @@ fn transition(
         part = energy_and_grad(&q, &g);
         for (var b = 0u; b < blocks(); b++) { v[b] -= kick * hmc_scale(b) * g[b]; }
     }
-    // The last kick was a whole one; take half of it back.
+    // Only the last energy is added up. The last kick was a whole one; take half of it back.
     for (var b = 0u; b < blocks(); b++) {
         let end = v[b] + 0.5 * kick * hmc_scale(b) * g[b];
         kinetic -= dot(end, end);

@@ -132,9 +132,9 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         true
     }
 
-    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
-    /// is done in high dimension: it asks for no coordinate by its number, adds up by `total()`, and returns its part of the energy.
-    /// Then the offsets of all parameters that are vectors of DIM numbers, which it reads by `param_lane()`; else none.
+    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates, as is done above 32
+    /// dimensions (shaders/contract.wgsl): it asks for no coordinate by its number, adds up by `total()`, and returns its part of the
+    /// energy. Then the offsets of all parameters that are vectors of DIM numbers, which it reads by `param_lane()`; else none.
     fn spread(&self) -> Option<Vec<usize>> {
         None
     }

@@ -198,9 +198,9 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         (1, 1)
     }
 
-    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates (shaders/spread.wgsl), as
-    /// is done in high dimension: it asks for no coordinate by its number, and adds up by `total()`. Then the offsets of all its
-    /// parameters that are vectors of `dim` numbers, which it reads by `param_lane()`; else none.
+    /// Whether the WGSL form also works where each of several invocations holds a share of the coordinates, as is done above 32
+    /// dimensions (shaders/contract.wgsl): it asks for no coordinate by its number, and adds up by `total()`. Then the offsets of all
+    /// its parameters that are vectors of `dim` numbers, which it reads by `param_lane()`; else none.
     fn spread(&self, dim: usize) -> Option<Vec<usize>> {
         let _ = dim;
         None
