@@ -88,7 +88,10 @@ fn advance(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    run = runs[groups.z - 1u];
+    // What bounds a loop with a barrier in it must come straight from the uniform: WGSL takes no private variable for the same
+    // in all invocations.
+    let given = runs[groups.z - 1u];
+    run = given;
     let index = chain_index(group, groups, local);
     let n = run.chains;
     let chain = run.first_chain + index;
@@ -110,13 +113,13 @@ fn advance(
     var first_failure = 0u;           // step of this dispatch
     var first_kind = NO_FAILURE;
 
-    let steps = own_steps();
+    let steps = own_steps(given.steps);
     var k = 0u;
     for (; k < steps; k++) {
-        var control = run.control;
-        if (SCHEDULED) { control = controls[min(k, run.last_control)]; }
+        var control = given.control;
+        if (SCHEDULED) { control = controls[min(k, given.last_control)]; }
         // A transition evaluates its new point at the noise level of the next step, which starts from it.
-        if (NOISY) { noise_variance = controls[min(k + 1u, run.last_control)].noise_variance; }
+        if (NOISY) { noise_variance = controls[min(k + 1u, given.last_control)].noise_variance; }
         let info = transition(chain, run.first_step + k, control, &x, &grad, &momentum, &e);
         if (UNADJUSTED) { stopped = stopped || info.failure != NO_FAILURE; }
         accepted += select(0u, 1u, info.accepted);

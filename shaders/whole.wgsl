@@ -10,7 +10,7 @@ fn take_place(group: u32, local: u32) -> u32 {
 }
 
 // The steps that this invocation runs.
-fn own_steps() -> u32 { return select(run.steps, 0u, idle); }
+fn own_steps(steps: u32) -> u32 { return select(steps, 0u, idle); }
 
 // Whether this invocation writes what a chain has once.
 fn is_first() -> bool { return true; }
