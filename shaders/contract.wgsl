@@ -57,7 +57,7 @@ var<private> run: Run;
 @group(0) @binding(4) var<storage, read_write> positions_out: array<f32>;        // [dim][chain]
 @group(0) @binding(5) var<storage, read> carry_in: array<f32>;                   // energy[chain], then as used: grad[dim][chain], momentum[dim][chain], stopped[chain], moments (moments.wgsl)
 @group(0) @binding(6) var<storage, read_write> carry_out: array<f32>;
-@group(0) @binding(7) var<storage, read_write> outcome: array<u32>;              // [5][chain], see main.wgsl
+@group(0) @binding(7) var<storage, read_write> outcome: array<u32>;              // [6][chain], see main.wgsl
 
 // The noise level of the evaluation in hand: zero but for annealed Langevin dynamics.
 var<private> noise_variance: f32;
@@ -67,6 +67,9 @@ var<private> hamiltonian: f32;
 
 // An unadjusted chain that escaped stays where it is.
 var<private> stopped: bool;
+
+// y . v at the end of the last trajectory, with y = M^1/2 (x - centre), where the kernel adapts its length.
+var<private> growth: f32;
 
 // The parameters at..at+DIM as a lane; padding is zero.
 fn param_lane(at: u32, block: u32) -> Lane {

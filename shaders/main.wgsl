@@ -148,4 +148,5 @@ fn advance(
     outcome[2u * n + index] = acceptance;
     outcome[3u * n + index] = failures | (first_kind << 24u);
     outcome[4u * n + index] = first_failure;
+    outcome[5u * n + index] = bitcast<u32>(growth);
 }

@@ -134,6 +134,14 @@ pub enum Error {
         /// Steps that had been completed and proved.
         good_steps: u64,
     },
+    /// A warm-up found no settings to sample with.
+    #[error("the warm-up found no settings after {good_steps} steps: {why}")]
+    Adaptation {
+        /// What stood in the way, and what to do.
+        why: String,
+        /// Steps that had been completed.
+        good_steps: u64,
+    },
     /// The caller cancelled the run.
     #[error("the run was cancelled; {good_steps} steps are done. Call advance again to go on")]
     Cancelled {

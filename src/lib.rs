@@ -2,6 +2,7 @@
 
 pub use wgpu;
 
+pub mod adapt;
 mod backend;
 pub mod chains;
 mod check;
@@ -17,6 +18,7 @@ pub mod random;
 mod schedule;
 mod start;
 
+pub use adapt::Warmup;
 pub use backend::Backend;
 pub use chains::{Chains, Collect, Report};
 pub use device::Gpu;

@@ -52,25 +52,10 @@ impl Pipelines {
         });
         let module = module(gpu, &program);
         let start = compile(gpu, &layout, &module, "start")?;
-        let dim = target.dim();
-        let mut values = target.params();
-        values.extend(kernel.params(dim));
-        // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
-        values.resize((values.len() + 8 * program.shares()).next_multiple_of(4), 0.0);
-        let params = gpu.buffer_with("params", bytemuck::cast_slice(&values));
-        let mut pipelines = Self {
-            target,
-            kernel,
-            options,
-            start,
-            advance: None,
-            collect: None,
-            bindings,
-            layout,
-            module,
-            params,
-            shares: program.shares(),
-        };
+        let shares = program.shares();
+        let params = gpu.buffer_with("params", bytemuck::cast_slice(&params(&*target, &*kernel, shares)));
+        let mut pipelines =
+            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params, shares };
         pipelines.advance(gpu, false)?;
         Ok(pipelines)
     }
@@ -89,6 +74,13 @@ impl Pipelines {
                 Ok(slot.insert(compile(gpu, &self.layout, &module, "advance")?))
             }
         }
+    }
+
+    /// Replaces the kernel by one that differs in its settings alone.
+    pub(crate) fn set_kernel(&mut self, gpu: &Gpu, kernel: Arc<dyn Kernel>) {
+        debug_assert_eq!((kernel.source(), kernel.variant()), (self.kernel.source(), self.kernel.variant()));
+        gpu.queue().write_buffer(&self.params, 0, bytemuck::cast_slice(&params(&*self.target, &*kernel, self.shares)));
+        self.kernel = kernel;
     }
 
     /// Lanes of a position.
@@ -113,6 +105,15 @@ impl Pipelines {
     pub(crate) fn kernel(&self) -> &dyn Kernel {
         &*self.kernel
     }
+}
+
+/// The contents of the parameter buffer.
+fn params(target: &dyn Energy, kernel: &dyn Kernel, shares: usize) -> Vec<f32> {
+    let mut values = target.params();
+    values.extend(kernel.params(target.dim()));
+    // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
+    values.resize((values.len() + 8 * shares).next_multiple_of(4), 0.0);
+    values
 }
 
 fn module(gpu: &Gpu, program: &Program) -> wgpu::ShaderModule {

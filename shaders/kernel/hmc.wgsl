@@ -1,6 +1,7 @@
 // Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011): momentum from N(0, M), leapfrog steps of size step_size under
 // H = E / T + p^T M^-1 p / 2, accept with probability min(1, exp(H - H')).
-// Kernel parameters: the DIM square roots of the inverse masses (variant 1). Slots: 0 the acceptance, 1.. the normals.
+// Kernel parameters: the DIM square roots of the inverse masses (variants 1 and 2), the DIM coordinates of the centre (variant 2,
+// which adapts). Slots: 0 the acceptance, 1.. the normals.
 
 fn transition(
     chain: u32,
@@ -31,11 +32,14 @@ fn transition(
         part = energy_and_grad(&q, &g);
         for (var b = 0u; b < blocks(); b++) { v[b] -= kick * hmc_scale(b) * g[b]; }
     }
+    growth = 0.0;
     // Only the last energy is added up. The last kick was a whole one; take half of it back.
     for (var b = 0u; b < blocks(); b++) {
         let end = v[b] + 0.5 * kick * hmc_scale(b) * g[b];
         kinetic -= dot(end, end);
+        if (VARIANT == 2u) { growth += dot(hmc_whitened(b, q[b]), end); }
     }
+    if (VARIANT == 2u) { growth = total(growth); }
     let sums = totals(vec2<f32>(part, kinetic));
     let proposed = sums.x;
     let log_ratio = (*e - proposed) / control.temperature + 0.5 * sums.y;
@@ -53,4 +57,9 @@ fn transition(
 fn hmc_scale(block: u32) -> Lane {
     if (VARIANT == 0u) { return Lane(1.0); }
     return param_lane(KERNEL_AT, block);
+}
+
+// y = M^1/2 (x - centre); padding, whose mass is zero here, stays zero.
+fn hmc_whitened(block: u32, x: Lane) -> Lane {
+    return (x - param_lane(KERNEL_AT + DIM, block)) / (hmc_scale(block) + Lane(1.0) - lane_mask(block));
 }

@@ -12,8 +12,8 @@ use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines};
 pub(crate) fn ring(chunks: usize) -> usize {
     if chunks < 4 { 3 } else { 2 }
 }
-/// Words a chain in `outcome`: canary, accepted | failed flag, acceptance; then failures | kind, and the step of the first.
-const OUTCOME_ROWS: usize = 5;
+/// Words a chain in `outcome`: canary, accepted | failed flag, acceptance; then failures | kind, and the step of the first; growth.
+const OUTCOME_ROWS: usize = 6;
 /// The first of them are read back after every slice.
 const LANDED_ROWS: usize = 3;
 /// The proof's loop: long enough to be a loop, short enough to cost nothing.
@@ -87,6 +87,8 @@ pub(crate) struct Chunk {
     carry: Vec<wgpu::Buffer>,
     berths: Vec<Berth>,
     next_berth: usize,
+    /// Whether all rows of the outcome, and the positions, come back with each dispatch.
+    pub(crate) is_watched: bool,
 }
 
 /// A submitted dispatch.
@@ -114,6 +116,15 @@ pub(crate) struct Landing {
     stamps: Option<[u64; 2]>,
 }
 
+/// See [`Landing::watched`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) failures: &'a [u32],
+    pub(crate) failure_steps: &'a [u32],
+    pub(crate) growths: &'a [f32],
+    pub(crate) positions: &'a [f32],
+}
+
 impl Landing {
     /// Whether every chain took all its steps and came to the end of its canary.
     pub(crate) fn is_whole(&self, run: &Run) -> bool {
@@ -128,6 +139,22 @@ impl Landing {
     /// Sums of acceptance probabilities a chain in units of 2⁻¹⁶.
     pub(crate) fn acceptance(&self) -> &[u32] {
         &self.words[2 * self.chains..3 * self.chains]
+    }
+
+    /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, and growths, one a chain;
+    /// positions, `[dim][chain]`.
+    pub(crate) fn watched(&self) -> Option<Watched<'_>> {
+        let at = (LANDED_ROWS * self.chains).next_multiple_of(2) + STAMPS as usize / 4;
+        let words = self.words.get(at..).filter(|words| !words.is_empty())?;
+        let (failures, words) = words.split_at(self.chains);
+        let (failure_steps, words) = words.split_at(self.chains);
+        let (growths, positions) = words.split_at(self.chains);
+        Some(Watched {
+            failures,
+            failure_steps,
+            growths: bytemuck::cast_slice(growths),
+            positions: bytemuck::cast_slice(positions),
+        })
     }
 
     pub(crate) fn device_time(&self, gpu: &Gpu) -> Option<Duration> {
@@ -158,6 +185,7 @@ impl Chunk {
             carry: (0..ring).map(|_| gpu.buffer("carry", carry_bytes, STATE)).collect(),
             berths: (1..ring).map(berth).collect(),
             next_berth: 0,
+            is_watched: false,
         };
         gpu.queue().write_buffer(&chunk.positions[0], 0, bytemuck::cast_slice(positions));
         if !momenta.is_empty() {
@@ -220,10 +248,16 @@ impl Chunk {
         self.next_berth = (index + 1) % self.berths.len();
         let landed_bytes = (LANDED_ROWS * self.chains * 4) as u64;
         let stamps_at = landed_bytes.next_multiple_of(8);
-        let bytes = stamps_at + STAMPS;
+        let watched_at = stamps_at + STAMPS;
+        let outcome_bytes = (OUTCOME_ROWS * self.chains * 4) as u64 - landed_bytes;
+        let position_bytes = (pipelines.dim() * self.chains * 4) as u64;
+        let bytes = watched_at + if self.is_watched { outcome_bytes + position_bytes } else { 0 };
         let berth = &mut self.berths[index];
         let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = berth.staging.get_or_insert_with(|| gpu.buffer("staging", bytes, uses)).clone();
+        let staging = match &berth.staging {
+            Some(staging) if staging.size() >= bytes => staging.clone(),
+            _ => berth.staging.insert(gpu.buffer("staging", bytes, uses)).clone(),
+        };
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
         let bind = berth.bind(gpu, pipelines, controls, state);
@@ -235,6 +269,10 @@ impl Chunk {
             encoder.resolve_query_set(set, 0..2, resolved, 0);
             encoder.copy_buffer_to_buffer(resolved, 0, &staging, stamps_at, STAMPS);
         }
+        if self.is_watched {
+            encoder.copy_buffer_to_buffer(&berth.outcome, landed_bytes, &staging, watched_at, outcome_bytes);
+            encoder.copy_buffer_to_buffer(state[1], 0, &staging, watched_at + outcome_bytes, position_bytes);
+        }
         let submission = gpu.queue().submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         Flight { run, berth: index, submission, bytes, staging }
@@ -244,7 +282,7 @@ impl Chunk {
     pub(crate) fn land(&self, gpu: &Gpu, flight: &Flight, timeout: Duration, good_steps: u64) -> Result<Landing> {
         gpu.wait(&flight.submission, timeout, good_steps)?;
         let words = gpu.mapped::<u32>(&flight.staging, flight.bytes)?;
-        let stamps_at = words.len() - STAMPS as usize / 4;
+        let stamps_at = (LANDED_ROWS * self.chains).next_multiple_of(2);
         let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
         let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
         Ok(Landing { chains: self.chains, stamps, words })

@@ -1,5 +1,7 @@
 //! The CPU reference: the same transitions in f64 from the same random bits, one plain loop a chain.
 
+mod trial;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +19,9 @@ use super::{
     tally::{Ledger, SHOWN_FAILURES},
 };
 use crate::{
-    Error, Result, check,
+    Error, Result, Warmup,
+    adapt::{self, Adapted},
+    check,
     energy::{Energy, Params},
     kernel::{Failure, Kernel, State, Step},
     random::{Draws, Epochs, Stream, key},
@@ -38,6 +42,9 @@ pub struct CpuChains {
     stopped: Vec<bool>,
     ledger: Ledger,
     clock: Clock,
+    adapted: Adapted,
+    /// The clock at the end of the warm-up.
+    warmed_up: Clock,
     /// The clock when the last collection began.
     begun: Clock,
     slice_steps: u64,
@@ -129,6 +136,8 @@ impl CpuChains {
             begun: Clock::default(),
             ledger: Ledger::new(chains),
             clock: Clock::default(),
+            adapted: Adapted::default(),
+            warmed_up: Clock::default(),
             slice_steps: 1,
             setup,
             target,
@@ -214,7 +223,8 @@ impl CpuChains {
 
     fn report_since(&self, clock: &Clock) -> Report {
         let adapter = format!("CPU reference (f64, {} threads)", rayon::current_num_threads());
-        Report::new(&self.setup, "cpu", adapter, clock, &self.ledger, self.clock.steps.saturating_sub(1))
+        let report = Report::new(&self.setup, "cpu", adapter, clock, &self.ledger, self.clock.steps.saturating_sub(1));
+        Report { adaptation: self.adapted.found.clone(), ..report }
     }
 }
 
@@ -224,6 +234,7 @@ impl Collecting for CpuChains {
     }
 
     fn begin(&mut self, goes_on: bool) -> Result<u64> {
+        adapt::ensure(self)?;
         self.begun = self.clock;
         let draws = self.gathered.first().map_or(0, |gathered| gathered.draws);
         if goes_on && draws > 0 {
@@ -293,7 +304,12 @@ pub(crate) fn next_steps(steps: u64, took: Duration, target: Duration) -> u64 {
 }
 
 impl Chains for CpuChains {
+    fn warm_up(&mut self, limits: Warmup) -> Result<()> {
+        adapt::warm_up(self, limits)
+    }
+
     fn advance(&mut self, steps: u64) -> Result<()> {
+        adapt::ensure(self)?;
         self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
     }
 
@@ -302,7 +318,7 @@ impl Chains for CpuChains {
     }
 
     fn report(&self) -> Report {
-        self.report_since(&self.clock)
+        self.report_since(&self.clock.since(&self.warmed_up))
     }
 
     fn count(&self) -> usize {

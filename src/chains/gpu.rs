@@ -1,5 +1,7 @@
 //! Chains on a GPU: K steps in one dispatch with the state in registers, two slices in flight, each with a proof of completion.
 
+mod trial;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -17,7 +19,9 @@ use super::{
     tally::{Ledger, SHOWN_FAILURES},
 };
 use crate::{
-    Error, Gpu, Result, check,
+    Error, Gpu, Result, Warmup,
+    adapt::{self, Adapted},
+    check,
     kernel::{Control, Failure},
     pipelines::Pipelines,
     program,
@@ -47,6 +51,9 @@ pub struct GpuChains {
     current: usize,
     ledger: Ledger,
     clock: Clock,
+    adapted: Adapted,
+    /// The clock at the end of the warm-up.
+    warmed_up: Clock,
     /// What the last collection has, but for its open segment, whose moments are carried on the device.
     moments: Moments,
     open_draws: u64,
@@ -88,6 +95,8 @@ impl GpuChains {
             ledger: Ledger::new(setup.chains),
             clock,
             begun: clock,
+            adapted: Adapted::default(),
+            warmed_up: clock,
             moments: Moments::new(rows.watched(), 0),
             open_draws: 0,
             settled: 0,
@@ -198,27 +207,31 @@ impl GpuChains {
         }
     }
 
-    /// Waits for a slice. True: it is whole, and counted. False: the driver cut it short.
-    fn confirm(&mut self, slice: &Slice) -> Result<bool> {
-        let timeout = self.setup.timeout;
+    /// Waits for a slice. None: the driver cut it short.
+    fn land(&self, slice: &Slice) -> Result<Option<Vec<Landing>>> {
         let mut landed = Vec::with_capacity(slice.flights.len());
         for (chunk, flight) in self.chunks.iter().zip(&slice.flights) {
-            let landing = chunk.land(&self.gpu, flight, timeout, self.clock.steps)?;
+            let landing = chunk.land(&self.gpu, flight, self.setup.timeout, self.clock.steps)?;
             if !landing.is_whole(&flight.run) {
-                return Ok(false);
+                return Ok(None);
             }
             landed.push(landing);
         }
+        Ok(Some(landed))
+    }
+
+    /// Counts a slice that is whole.
+    fn confirm(&mut self, slice: &Slice, landed: &[Landing]) -> Result<()> {
         // All that can fail comes first: a slice is counted whole or not at all.
         let written = (self.current + 1) % self.ring;
-        let failures = self.failures(slice, &landed)?;
+        let failures = self.failures(slice, landed)?;
 
         let failed_at = self.first_failures(slice, &failures)?;
         self.ledger.failed_at.extend(failed_at);
         for (chain, count, step, kind) in failures {
             self.ledger.fail(chain, count, step, kind);
         }
-        for (chunk, landing) in self.chunks.iter().zip(&landed) {
+        for (chunk, landing) in self.chunks.iter().zip(landed) {
             for (i, (&flags, &acceptance)) in landing.accepted().iter().zip(landing.acceptance()).enumerate() {
                 self.ledger.accepted[chunk.first + i] += u64::from(flags & 0xffff);
                 self.ledger.acceptance += f64::from(acceptance) / 65_536.0;
@@ -235,7 +248,7 @@ impl GpuChains {
         self.clock.slices += slice.flights.len() as u64;
         self.clock.acceptance = self.ledger.acceptance;
         self.clock.gradients += gradients(&self.setup, slice.first, slice.steps);
-        Ok(true)
+        Ok(())
     }
 
     /// The failures of a slice: chain, count, step of the first, its kind.
@@ -245,7 +258,10 @@ impl GpuChains {
             if landing.accepted().iter().all(|flags| flags >> 31 == 0) {
                 continue;
             }
-            let (counts, steps) = chunk.failures(&self.gpu, flight, self.setup.timeout)?;
+            let (counts, steps) = match landing.watched() {
+                Some(watched) => (watched.failures.to_vec(), watched.failure_steps.to_vec()),
+                None => chunk.failures(&self.gpu, flight, self.setup.timeout)?,
+            };
             for (i, (&count, &step)) in counts.iter().zip(&steps).enumerate() {
                 if let Some(kind) = Failure::from_code((count >> 24) as u8) {
                     failures.push((chunk.first + i, u64::from(count & 0xff_ffff), slice.first + u64::from(step), kind));
@@ -301,8 +317,18 @@ impl GpuChains {
         Ok(())
     }
 
+    /// Steps that collect nothing leave the moments behind.
+    fn close_segment(&mut self) -> Result<()> {
+        if self.open_draws > 0 {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     fn report_since(&self, clock: &Clock) -> Report {
-        Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, self.clock.steps.saturating_sub(1))
+        let last_step = self.clock.steps.saturating_sub(1);
+        let report = Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, last_step);
+        Report { adaptation: self.adapted.found.clone(), ..report }
     }
 }
 
@@ -312,6 +338,7 @@ impl Collecting for GpuChains {
     }
 
     fn begin(&mut self, goes_on: bool) -> Result<u64> {
+        adapt::ensure(self)?;
         self.begun = self.clock;
         for chunk in &mut self.chunks {
             chunk.make_room(&self.gpu, &self.rows, self.current);
@@ -340,7 +367,7 @@ impl Collecting for GpuChains {
                 slices.push_back(slice);
             }
             let Some(slice) = slices.pop_front() else { break };
-            if !self.confirm(&slice)? {
+            let Some(landed) = self.land(&slice)? else {
                 if slice.steps == 1 {
                     return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: self.clock.steps });
                 }
@@ -350,7 +377,8 @@ impl Collecting for GpuChains {
                 slices.clear();
                 ahead = self.clock.steps;
                 continue;
-            }
+            };
+            self.confirm(&slice, &landed)?;
             let now = Instant::now();
             let took = now - slice.submitted.max(last_confirmed);
             self.clock.wall += now - last_confirmed;
@@ -418,11 +446,13 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
 }
 
 impl Chains for GpuChains {
+    fn warm_up(&mut self, limits: Warmup) -> Result<()> {
+        adapt::warm_up(self, limits)
+    }
+
     fn advance(&mut self, steps: u64) -> Result<()> {
-        if self.open_draws > 0 {
-            // Steps that collect nothing leave the moments behind.
-            self.settle()?;
-        }
+        adapt::ensure(self)?;
+        self.close_segment()?;
         self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
     }
 
@@ -431,7 +461,7 @@ impl Chains for GpuChains {
     }
 
     fn report(&self) -> Report {
-        self.report_since(&self.clock)
+        self.report_since(&self.clock.since(&self.warmed_up))
     }
 
     fn count(&self) -> usize {

@@ -12,22 +12,34 @@ pub(crate) mod rows;
 mod setup;
 mod tally;
 
+pub(crate) use collect::Collecting;
 pub use collect::{Collect, Ended, Goal, Quantity, Standing};
 pub use cpu::CpuChains;
 pub use gpu::GpuChains;
 pub use precision::Coordinate;
+pub(crate) use progress::Call;
 pub use progress::{Phase, Progress};
 pub use report::{FailureRow, Report};
 pub use setup::Setup;
 pub use tally::{FailedAt, Tally};
 
-use crate::Result;
+use crate::{Result, Warmup};
 
 /// Many chains that step together.
 ///
 /// The numbers that a chain draws depend on (seed, chain, step) alone: not on the number of chains, the cutting into dispatches,
 /// or the device.
 pub trait Chains: std::fmt::Debug + Send {
+    /// Finds the settings of a kernel that adapts, and freezes them. Without this call that happens before the first step of
+    /// [`advance`](Self::advance) or [`collect`](Self::collect). The steps of a warm-up count in [`steps`](Self::steps), but not in
+    /// a report, which records them apart. A second call adapts anew from where the chains stand.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a kernel whose settings were given;
+    /// [`Error::Adaptation`](crate::Error::Adaptation) where none can be found; device errors and cancellation, after which another
+    /// call goes on.
+    fn warm_up(&mut self, limits: Warmup) -> Result<()>;
+
     /// Runs `steps` transitions of every chain.
     ///
     /// # Errors

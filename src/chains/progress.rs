@@ -13,6 +13,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// The warm-up of a kernel that adapts; its total is an estimate.
+    WarmUp,
     /// Steps that nothing is collected of.
     Advance,
     /// Draws.
@@ -46,7 +48,7 @@ pub(crate) struct Call {
     begun: Instant,
     within: Option<Duration>,
     /// Steps asked for, or allowed.
-    total: u64,
+    pub(crate) total: u64,
     /// Steps done before the run in hand.
     pub(crate) done: u64,
     pub(crate) standing: Option<Standing>,

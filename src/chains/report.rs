@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::Serialize;
 
 use super::{Coordinate, Ended, FailedAt, Quantity, Setup, Standing, moments::Moments, tally::Ledger};
-use crate::kernel::Failure;
+use crate::{adapt::Adaptation, kernel::Failure};
 
 /// Failures of one kind, by the chains whose first failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,7 +77,9 @@ pub struct Report {
     pub e_bfmi: Option<f64>,
     /// What the reader of the moments should know: what is undefined, and why.
     pub notes: Vec<String>,
-    /// Failures since the start; empty if there were none.
+    /// What a warm-up found, where the kernel adapts.
+    pub adaptation: Option<Adaptation>,
+    /// Failures since the start, or since the warm-up; empty if there were none.
     pub failures: Vec<FailureRow>,
     /// Where the first chains that failed stood then.
     pub failed_at: Vec<FailedAt>,
@@ -149,6 +151,7 @@ impl Report {
             squared_jump: None,
             e_bfmi: None,
             notes: Vec::new(),
+            adaptation: None,
             failures: failures(ledger, u64::from(setup.first_chain)),
             failed_at: ledger.failed_at.clone(),
         }
@@ -182,7 +185,8 @@ impl Report {
     }
 }
 
-fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
+/// The failures in a ledger by kind.
+pub(super) fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
     let mut rows: BTreeMap<u8, FailureRow> = BTreeMap::new();
     for (&chain, failed) in &ledger.failed {
         let chain = chain as u64 + first_chain;
@@ -249,6 +253,9 @@ impl fmt::Display for Report {
             write!(f, ", temperature {:.6}", self.temperature)?;
         }
         writeln!(f)?;
+        if let Some(adaptation) = &self.adaptation {
+            writeln!(f, "{adaptation}")?;
+        }
         if self.coordinates.is_empty() {
             return self.fmt_failures(f);
         }

@@ -1,7 +1,18 @@
 //! Hamiltonian Monte Carlo.
 
+use std::sync::Arc;
+
 use super::{Failure, Info, Kernel, State, Step, failure_of, is_usable, metropolis};
-use crate::{Error, Result, Schedule, energy::Energy, error::positive, random::normal_slots};
+use crate::{
+    Error, Result, Schedule,
+    adapt::{Adaptive, Settings},
+    energy::Energy,
+    error::positive,
+    random::normal_slots,
+};
+
+/// Leapfrog steps that adaptation allows.
+const MOST_LEAPFROG_STEPS: u32 = 1024;
 
 /// Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011): a momentum from N(0, M), leapfrog steps under
 /// H = E(x)/T + pᵀM⁻¹p/2, accepted with probability min(1, exp(H − H′)). As many gradients a transition as leapfrog steps.
@@ -10,12 +21,30 @@ pub struct Hmc {
     step_size: Schedule,
     substeps: (u32, u32),
     inverse_mass: Option<Vec<f64>>,
+    adaptive: Option<Adaptive>,
+    centre: Vec<f64>,
 }
 
 impl Hmc {
     /// With step size > 0 and a fixed number of leapfrog steps > 0.
     pub fn new(step_size: impl Into<Schedule>, leapfrog_steps: u32) -> Self {
-        Self { step_size: step_size.into(), substeps: (leapfrog_steps, leapfrog_steps), inverse_mass: None }
+        let substeps = (leapfrog_steps, leapfrog_steps);
+        Self { step_size: step_size.into(), substeps, inverse_mass: None, adaptive: None, centre: Vec::new() }
+    }
+
+    /// With step size, trajectory length and masses found by a warm-up of all chains (see [`adapt`](crate::adapt)): it runs before
+    /// the first draw, or when [`Chains::warm_up`](crate::Chains::warm_up) asks for it.
+    ///
+    /// It aims at a mean acceptance of 0.8: a harmonic mean of about 0.65, which is best for long trajectories (Beskos et al. 2013).
+    pub fn adaptive() -> Self {
+        Self::adaptive_to(0.8)
+    }
+
+    /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999): a higher one for smaller steps.
+    pub fn adaptive_to(target_acceptance: f64) -> Self {
+        let adaptive = Adaptive { target_acceptance, order: 2.0, most_leapfrog_steps: Some(MOST_LEAPFROG_STEPS) };
+        // The range stands for any: what is compiled must be able to draw the number of leapfrog steps anew at each transition.
+        Self { adaptive: Some(adaptive), ..Self::new(1.0, 2).jitter(1) }
     }
 
     /// With a number of leapfrog steps drawn anew at each transition, uniformly from `least` to that given to `new`; the same
@@ -49,6 +78,12 @@ impl Kernel for Hmc {
             let why = "the number of leapfrog steps must lie in 1..=65535, and its least must not be above its greatest";
             return Err(Error::setting("leapfrog steps of hmc", format!("{least} to {most}"), why));
         }
+        if let Some(adaptive) = &self.adaptive {
+            adaptive.validate()?;
+            if self.inverse_mass.is_some() {
+                return Err(Error::setting("inverse mass of hmc", "given", "is found by the warm-up; use Hmc::new to give it"));
+            }
+        }
         if let Some(inverse_mass) = &self.inverse_mass {
             if inverse_mass.len() != 1 && inverse_mass.len() != target.dim() {
                 return Err(Error::shape("inverse masses of hmc", target.dim(), inverse_mass.len()));
@@ -79,17 +114,40 @@ impl Kernel for Hmc {
     }
 
     fn variant(&self) -> u32 {
-        u32::from(self.inverse_mass.is_some())
+        if self.adaptive.is_some() { 2 } else { u32::from(self.inverse_mass.is_some()) }
     }
 
     fn params(&self, dim: usize) -> Vec<f32> {
         let inverse_mass = self.inverse_mass.as_deref().unwrap_or_default();
         let one_for_all = if inverse_mass.len() == 1 { dim } else { 1 };
-        inverse_mass.repeat(one_for_all).iter().map(|m| m.sqrt() as f32).collect()
+        let mut params: Vec<_> = inverse_mass.repeat(one_for_all).iter().map(|m| m.sqrt() as f32).collect();
+        if self.adaptive.is_some() {
+            params.resize(dim, 1.0);
+            params.extend(self.centre.iter().map(|&c| c as f32));
+            params.resize(2 * dim, 0.0);
+        }
+        params
     }
 
-    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(self.inverse_mass.iter().map(|_| 0).collect())
+    fn adaptive(&self) -> Option<Adaptive> {
+        self.adaptive
+    }
+
+    fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
+        let Settings { step_size, leapfrog_steps, inverse_mass, centre } = settings.clone();
+        let found = Self {
+            step_size: step_size.into(),
+            substeps: leapfrog_steps,
+            inverse_mass: Some(inverse_mass),
+            centre,
+            ..self.clone()
+        };
+        Some(Arc::new(found))
+    }
+
+    fn spread(&self, dim: usize) -> Option<Vec<usize>> {
+        let vectors = self.params(dim).len() / dim;
+        Some((0..vectors).map(|vector| vector * dim).collect())
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
@@ -101,6 +159,7 @@ impl Kernel for Hmc {
         let temperature = f64::from(step.control.temperature);
         state.hamiltonian = state.energy / temperature + before;
         leapfrog(step, scratch);
+        state.growth = growth(step, scratch);
         if !is_usable(scratch.energy) {
             return Info::rejected(failure_of(scratch.energy).or(Some(Failure::Diverged)));
         }
@@ -141,4 +200,12 @@ pub fn leapfrog(step: &Step<'_>, state: &mut State) {
     for i in 0..x.len() {
         v[i] += 0.5 * kick * scale(i) * grad[i];
     }
+}
+
+/// y·v with y = M^(1/2)(x − centre), half of what |y|² grows by a unit of time; zero where there is no centre.
+fn growth(step: &Step<'_>, state: &State) -> f64 {
+    let dim = state.x.len();
+    let Some(centre) = step.kernel_params.get(dim..2 * dim) else { return 0.0 };
+    let of = |i: usize| (state.x[i] - f64::from(centre[i])) / f64::from(step.kernel_params[i]) * state.momentum[i];
+    (0..dim).map(of).sum()
 }

@@ -1,19 +1,50 @@
 //! The Metropolis-adjusted Langevin algorithm.
 
+use std::sync::Arc;
+
 use super::{Info, Kernel, State, Step, failure_of, is_usable, metropolis};
-use crate::{Result, Schedule, energy::Energy, error::positive, random::normal_slots};
+use crate::{
+    Result, Schedule,
+    adapt::{Adaptive, Settings},
+    energy::Energy,
+    error::positive,
+    random::normal_slots,
+    start::spread,
+};
 
 /// The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996): propose x′ = x − h ∇E(x)/T + √(2h) z with step
 /// size h, accept with the Metropolis–Hastings ratio. One gradient a transition.
 #[derive(Debug, Clone)]
 pub struct Mala {
     step_size: Schedule,
+    scales: Option<Vec<f64>>,
+    adaptive: Option<Adaptive>,
 }
 
 impl Mala {
     /// With step size h > 0.
     pub fn new(step_size: impl Into<Schedule>) -> Self {
-        Self { step_size: step_size.into() }
+        Self { step_size: step_size.into(), scales: None, adaptive: None }
+    }
+
+    /// With step size and scales found by a warm-up of all chains (see [`adapt`](crate::adapt)): it runs before the first draw, or
+    /// when [`Chains::warm_up`](crate::Chains::warm_up) asks for it. It aims at a mean acceptance of 0.574, which is best in high
+    /// dimension (Roberts and Rosenthal 1998).
+    pub fn adaptive() -> Self {
+        Self::adaptive_to(0.574)
+    }
+
+    /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999).
+    pub fn adaptive_to(target_acceptance: f64) -> Self {
+        let adaptive = Adaptive { target_acceptance, order: 1.5, most_leapfrog_steps: None };
+        Self { adaptive: Some(adaptive), ..Self::new(1.0).scales([1.0]) }
+    }
+
+    /// With a scale > 0 for each coordinate, best the target's standard deviations, or a single one for all: the same as Langevin
+    /// in coordinates divided by them.
+    pub fn scales(mut self, scales: impl Into<Vec<f64>>) -> Self {
+        self.scales = Some(scales.into());
+        self
     }
 }
 
@@ -26,8 +57,12 @@ impl Kernel for Mala {
         include_str!("../../shaders/kernel/mala.wgsl")
     }
 
-    fn validate(&self, _target: &dyn Energy) -> Result<()> {
-        self.step_size.validate("step size of mala", positive)
+    fn validate(&self, target: &dyn Energy) -> Result<()> {
+        self.step_size.validate("step size of mala", positive)?;
+        self.adaptive.iter().try_for_each(Adaptive::validate)?;
+        spread("scales of mala", self.scales.as_deref().unwrap_or(&[1.0]), target.dim())?
+            .iter()
+            .try_for_each(|&scale| positive("scale of mala", scale).map(drop))
     }
 
     fn slots(&self, dim: usize) -> u32 {
@@ -43,7 +78,26 @@ impl Kernel for Mala {
     }
 
     fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(Vec::new())
+        Some(self.scales.iter().map(|_| 0).collect())
+    }
+
+    fn variant(&self) -> u32 {
+        u32::from(self.scales.is_some())
+    }
+
+    fn params(&self, dim: usize) -> Vec<f32> {
+        let scales = self.scales.as_deref().unwrap_or_default();
+        let one_for_all = if scales.len() == 1 { dim } else { 1 };
+        scales.repeat(one_for_all).iter().map(|&s| s as f32).collect()
+    }
+
+    fn adaptive(&self) -> Option<Adaptive> {
+        self.adaptive
+    }
+
+    fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
+        let scales: Vec<_> = settings.inverse_mass.iter().map(|m| m.sqrt()).collect();
+        Some(Arc::new(Self { step_size: settings.step_size.into(), scales: Some(scales), adaptive: self.adaptive }))
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
@@ -51,11 +105,12 @@ impl Kernel for Mala {
         let drift = f64::from(step.control.step_size) / temperature;
         let noise = (2.0 * f64::from(step.control.step_size)).sqrt();
         step.draws.normals(1, &mut scratch.x);
+        let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
         let mut forward = 0.0;
         for (i, proposal) in scratch.x.iter_mut().enumerate() {
             let z = *proposal;
             forward += z * z;
-            *proposal = state.x[i] - drift * state.grad[i] + noise * z;
+            *proposal = state.x[i] - drift * scale(i).powi(2) * state.grad[i] + noise * scale(i) * z;
         }
         scratch.energy = step.target.energy_and_grad(step.params, &scratch.x, &mut scratch.grad);
         if !is_usable(scratch.energy) {
@@ -63,7 +118,7 @@ impl Kernel for Mala {
         }
         let mut backward = 0.0;
         for (i, proposal) in scratch.x.iter().enumerate() {
-            let z = (state.x[i] - proposal + drift * scratch.grad[i]) / noise;
+            let z = ((state.x[i] - proposal) / scale(i) + drift * scale(i) * scratch.grad[i]) / noise;
             backward += z * z;
         }
         let log_ratio = (state.energy - scratch.energy) / temperature + 0.5 * (forward - backward);

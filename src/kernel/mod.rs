@@ -22,8 +22,11 @@ pub use rwm::Rwm;
 pub use ula::Ula;
 pub use underdamped::Underdamped;
 
+use std::sync::Arc;
+
 use crate::{
     Result, Schedule,
+    adapt::{Adaptive, Settings},
     energy::{Energy, Params},
     random::Draws,
 };
@@ -81,12 +84,14 @@ pub struct State {
     pub momentum: Vec<f64>,
     /// Total energy, E/T and kinetic, that the last transition ended with, where the kernel has one.
     pub hamiltonian: f64,
+    /// y·v at the end of the last trajectory, where the kernel adapts its length (see [`adapt`](crate::adapt)).
+    pub growth: f64,
 }
 
 impl State {
     /// A state of zeros.
     pub fn zeros(dim: usize) -> Self {
-        Self { x: vec![0.0; dim], energy: 0.0, grad: vec![0.0; dim], momentum: vec![0.0; dim], hamiltonian: 0.0 }
+        Self { x: vec![0.0; dim], energy: 0.0, grad: vec![0.0; dim], momentum: vec![0.0; dim], hamiltonian: 0.0, growth: 0.0 }
     }
 }
 
@@ -215,6 +220,17 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
     fn params(&self, dim: usize) -> Vec<f32> {
         let _ = dim;
         Vec::new()
+    }
+
+    /// What a warm-up has to find before the first draw; None where all settings were given.
+    fn adaptive(&self) -> Option<Adaptive> {
+        None
+    }
+
+    /// This kernel with other settings: the same program, other numbers. None for kernels that do not adapt.
+    fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
+        let _ = settings;
+        None
     }
 
     /// The f64 twin: moves `state` by one transition. `scratch` holds anything.

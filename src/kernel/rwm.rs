@@ -1,7 +1,16 @@
 //! Random-walk Metropolis.
 
+use std::sync::Arc;
+
 use super::{Info, Kernel, State, Step, failure_of, is_usable, metropolis};
-use crate::{Result, Schedule, energy::Energy, error::positive, random::normal_slots};
+use crate::{
+    Result, Schedule,
+    adapt::{Adaptive, Settings},
+    energy::Energy,
+    error::positive,
+    random::normal_slots,
+    start::spread,
+};
 
 /// Random-walk Metropolis (Metropolis et al. 1953): propose x′ = x + s z with z ~ N(0, I), accept with probability
 /// min(1, exp(−(E(x′) − E(x))/T)). Evaluates no gradient.
@@ -11,12 +20,34 @@ use crate::{Result, Schedule, energy::Energy, error::positive, random::normal_sl
 #[derive(Debug, Clone)]
 pub struct Rwm {
     step_size: Schedule,
+    scales: Option<Vec<f64>>,
+    adaptive: Option<Adaptive>,
 }
 
 impl Rwm {
     /// With standard deviation `step_size` > 0 of the proposal in each coordinate.
     pub fn new(step_size: impl Into<Schedule>) -> Self {
-        Self { step_size: step_size.into() }
+        Self { step_size: step_size.into(), scales: None, adaptive: None }
+    }
+
+    /// With step size and scales found by a warm-up of all chains (see [`adapt`](crate::adapt)): it runs before the first draw, or
+    /// when [`Chains::warm_up`](crate::Chains::warm_up) asks for it. It aims at a mean acceptance of 0.234, which is best in high
+    /// dimension (Roberts, Gelman, Gilks 1997).
+    pub fn adaptive() -> Self {
+        Self::adaptive_to(0.234)
+    }
+
+    /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999).
+    pub fn adaptive_to(target_acceptance: f64) -> Self {
+        let adaptive = Adaptive { target_acceptance, order: 1.0, most_leapfrog_steps: None };
+        Self { adaptive: Some(adaptive), ..Self::new(1.0).scales([1.0]) }
+    }
+
+    /// With a scale > 0 for each coordinate, best the target's standard deviations, or a single one for all: the same as a walk
+    /// in coordinates divided by them.
+    pub fn scales(mut self, scales: impl Into<Vec<f64>>) -> Self {
+        self.scales = Some(scales.into());
+        self
     }
 }
 
@@ -29,8 +60,12 @@ impl Kernel for Rwm {
         include_str!("../../shaders/kernel/rwm.wgsl")
     }
 
-    fn validate(&self, _target: &dyn Energy) -> Result<()> {
-        self.step_size.validate("step size of rwm", positive)
+    fn validate(&self, target: &dyn Energy) -> Result<()> {
+        self.step_size.validate("step size of rwm", positive)?;
+        self.adaptive.iter().try_for_each(Adaptive::validate)?;
+        spread("scales of rwm", self.scales.as_deref().unwrap_or(&[1.0]), target.dim())?
+            .iter()
+            .try_for_each(|&scale| positive("scale of rwm", scale).map(drop))
     }
 
     fn slots(&self, dim: usize) -> u32 {
@@ -46,13 +81,33 @@ impl Kernel for Rwm {
     }
 
     fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(Vec::new())
+        Some(self.scales.iter().map(|_| 0).collect())
+    }
+
+    fn variant(&self) -> u32 {
+        u32::from(self.scales.is_some())
+    }
+
+    fn params(&self, dim: usize) -> Vec<f32> {
+        let scales = self.scales.as_deref().unwrap_or_default();
+        let one_for_all = if scales.len() == 1 { dim } else { 1 };
+        scales.repeat(one_for_all).iter().map(|&s| s as f32).collect()
+    }
+
+    fn adaptive(&self) -> Option<Adaptive> {
+        self.adaptive
+    }
+
+    fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
+        let scales: Vec<_> = settings.inverse_mass.iter().map(|m| m.sqrt()).collect();
+        Some(Arc::new(Self { step_size: settings.step_size.into(), scales: Some(scales), adaptive: self.adaptive }))
     }
 
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         step.draws.normals(1, &mut scratch.x);
-        for (proposal, x) in scratch.x.iter_mut().zip(&state.x) {
-            *proposal = x + f64::from(step.control.step_size) * *proposal;
+        let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
+        for (i, (proposal, x)) in scratch.x.iter_mut().zip(&state.x).enumerate() {
+            *proposal = x + f64::from(step.control.step_size) * scale(i) * *proposal;
         }
         scratch.energy = step.target.energy(step.params, &scratch.x);
         if !is_usable(scratch.energy) {

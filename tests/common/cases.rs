@@ -103,6 +103,8 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("rwm", Arc::new(Rwm::new(0.8))),
         ("ula", Arc::new(Ula::new(0.05))),
         ("mala", Arc::new(Mala::new(0.1))),
+        ("rwm_scales", Arc::new(Rwm::new(0.8).scales([0.9]))),
+        ("mala_scales", Arc::new(Mala::new(0.1).scales([1.2]))),
         ("hmc", Arc::new(Hmc::new(0.2, 8).jitter(4))),
         ("hmc_mass", Arc::new(Hmc::new(0.2, 5).inverse_mass([1.3]))),
         ("independence", Arc::new(Independence::new([0.2], [1.5]))),

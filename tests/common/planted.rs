@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ergodic::{
     Result, Schedule,
+    adapt::{Adaptive, Settings},
     energy::Energy,
     kernel::{Info, Kernel, State, Step},
 };
@@ -11,12 +12,16 @@ use ergodic::{
 /// A change of what the twin reads, or of the whole transition.
 type Twin = fn(&dyn Kernel, &Step<'_>, &mut State, &mut State) -> Info;
 
+/// A change of what a warm-up found.
+type Twist = fn(Settings) -> Settings;
+
 /// A kernel with a fault in its WGSL text, its twin, or both.
 #[derive(Debug)]
 pub struct Planted {
     real: Arc<dyn Kernel>,
     source: &'static str,
     twin: Twin,
+    settings: Twist,
 }
 
 impl Planted {
@@ -26,12 +31,23 @@ impl Planted {
         assert!(text.contains(piece), "{} no longer has `{piece}`; plant its fault another way", real.name());
         // Leaked, since the trait wants a text that lives as long as the program.
         let source = Box::leak(text.replace(piece, fault).into_boxed_str());
-        Arc::new(Self { real, source, twin: |real, step, state, scratch| real.transition(step, state, scratch) })
+        Arc::new(Self {
+            real,
+            source,
+            twin: |real, step, state, scratch| real.transition(step, state, scratch),
+            settings: |s| s,
+        })
     }
 
     /// The real kernel with another twin.
     pub fn twin(real: Arc<dyn Kernel>, twin: Twin) -> Arc<dyn Kernel> {
-        Arc::new(Self { source: real.source(), real, twin })
+        Arc::new(Self { source: real.source(), real, twin, settings: |s| s })
+    }
+
+    /// The real kernel, but a warm-up's settings are changed on their way to it.
+    pub fn settings(real: Arc<dyn Kernel>, settings: Twist) -> Arc<dyn Kernel> {
+        let twin: Twin = |real, step, state, scratch| real.transition(step, state, scratch);
+        Arc::new(Self { source: real.source(), real, twin, settings })
     }
 }
 
@@ -77,6 +93,13 @@ impl Kernel for Planted {
     }
     fn params(&self, dim: usize) -> Vec<f32> {
         self.real.params(dim)
+    }
+    fn adaptive(&self) -> Option<Adaptive> {
+        self.real.adaptive()
+    }
+    fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
+        let real = self.real.with_settings(&(self.settings)(settings.clone()))?;
+        Some(Arc::new(Self { real, source: self.source, twin: self.twin, settings: self.settings }))
     }
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         (self.twin)(&*self.real, step, state, scratch)

@@ -1,0 +1,65 @@
+//! Settings found from the target by a warm-up of many chains, then frozen and recorded.
+//!
+//! The chains learn from each other: after every transition of all of them the host looks at their acceptances and positions.
+//! Step sizes come from dual averaging of the mean acceptance (`dual_averaging`), the scale of each coordinate from the spread of
+//! the chains (`mass`), trajectory lengths from ChEES (`trajectory`). [`Warmup`] is the plan that joins them (`warm_up`).
+//!
+//! Nothing depends on the clock: the same seed finds the same settings on the same device.
+
+use crate::{Error, Result};
+
+mod dual_averaging;
+mod mass;
+mod record;
+mod trajectory;
+mod warm_up;
+
+pub use record::{Adaptation, Warning};
+pub use warm_up::Warmup;
+pub(crate) use warm_up::{Adapted, Adapting, ensure, warm_up};
+
+/// Settings that a warm-up finds, and a kernel runs with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The step size, for coordinates of scale one.
+    pub step_size: f64,
+    /// The least and most leapfrog steps of a transition.
+    pub leapfrog_steps: (u32, u32),
+    /// The inverse masses, one a coordinate: squares of the coordinates' scales.
+    pub inverse_mass: Vec<f64>,
+    /// The centre of the chains, one number a coordinate, that ChEES measures distances from.
+    pub centre: Vec<f64>,
+}
+
+/// What a kernel wants of a warm-up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adaptive {
+    /// The mean acceptance to reach.
+    pub target_acceptance: f64,
+    /// The power of the step size that the error of its log acceptance ratio grows with.
+    pub order: f64,
+    /// The most leapfrog steps of a transition; None for kernels without trajectories.
+    pub most_leapfrog_steps: Option<u32>,
+}
+
+impl Adaptive {
+    pub(crate) fn validate(&self) -> Result<()> {
+        let target = self.target_acceptance;
+        if target > 0.05 && target < 0.999 {
+            return Ok(());
+        }
+        Err(Error::setting("target acceptance", target, "must lie between 0.05 and 0.999"))
+    }
+}
+
+/// What one transition of all chains told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Trial {
+    /// `[dim][chain]`.
+    pub(crate) positions: Vec<f32>,
+    /// Mean acceptance probability.
+    pub(crate) acceptance: f64,
+    pub(crate) accepted: Vec<bool>,
+    /// y·v at the end of each chain's trajectory, see `trajectory`.
+    pub(crate) growth: Vec<f32>,
+}

@@ -1,0 +1,53 @@
+//! What a warm-up needs of chains on the CPU.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{CpuChains, gradients};
+use crate::{
+    Result,
+    adapt::{Adapted, Adapting, Trial},
+    chains::{Chains, FailureRow, report::failures, tally::Ledger},
+    kernel::Kernel,
+    random::Epochs,
+};
+
+impl Adapting for CpuChains {
+    fn set_kernel(&mut self, kernel: Arc<dyn Kernel>) {
+        self.kernel_params = kernel.params(self.target.dim());
+        self.kernel = kernel.clone();
+        self.setup.kernel = kernel;
+    }
+
+    fn trial(&mut self) -> Result<Trial> {
+        let begun = Instant::now();
+        let first = self.clock.steps;
+        let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
+        let slices = self.slice(first, 1, &epochs, false);
+        let acceptance = slices.iter().map(|slice| slice.acceptance).sum::<f64>();
+        let accepted = slices.iter().map(|slice| slice.accepted > 0).collect();
+        self.count(slices);
+        self.clock.steps += 1;
+        self.clock.slices += 1;
+        self.clock.acceptance = self.ledger.acceptance;
+        self.clock.gradients += gradients(&self.setup, first, 1);
+        self.clock.wall += begun.elapsed();
+        Ok(Trial {
+            positions: self.positions()?,
+            acceptance: acceptance / self.setup.chains as f64,
+            accepted,
+            growth: self.states.iter().map(|state| state.growth as f32).collect(),
+        })
+    }
+
+    fn adapted(&mut self) -> &mut Adapted {
+        &mut self.adapted
+    }
+
+    fn count_anew(&mut self) -> Vec<FailureRow> {
+        let rows = failures(&self.ledger, u64::from(self.setup.first_chain));
+        // Acceptances are counted on, since the clock has their sum.
+        self.ledger = Ledger { acceptance: self.ledger.acceptance, ..Ledger::new(self.setup.chains) };
+        self.warmed_up = self.clock;
+        rows
+    }
+}
