@@ -16,7 +16,7 @@ alias Point = array<Lane, BLOCKS>;
 struct Control {
     step_size: f32,
     temperature: f32,
-    noise_variance: f32,     // sigma^2 of the noise level at which the energy is evaluated
+    level: f32,              // at which the energy is evaluated: sigma^2 of the noise, or beta of a bridge
     substeps: f32,           // leapfrog steps
 }
 

@@ -59,7 +59,7 @@ fn start(
     var grad: Point;
     read_position(chain, &x);
     fill_params();
-    noise_variance = run.control.noise_variance;
+    noise_variance = run.control.level;
     var e: f32;
     if (USES_GRAD) {
         e = total(energy_and_grad(&x, &grad));
@@ -106,6 +106,7 @@ fn advance(
     if (CARRIES_MOMENTUM) { read_point(n * (1u + DIM), index, &momentum); }
     if (UNADJUSTED) { stopped = carry_in[n * STOPPED_ROW + index] != 0.0; }
     if (COLLECT) { moments_begin(index, run.first_draw, &x, e); }
+    stage_begin(index, local);
 
     var accepted = 0u;
     var acceptance = 0u;              // sum in units of 2^-16
@@ -113,13 +114,14 @@ fn advance(
     var first_failure = 0u;           // step of this dispatch
     var first_kind = NO_FAILURE;
 
-    let steps = own_steps(given.steps);
+    let own = own_steps(given.steps);
     var k = 0u;
-    for (; k < steps; k++) {
+    for (; k < own; k++) {
         var control = given.control;
         if (SCHEDULED) { control = controls[min(k, given.last_control)]; }
         // A transition evaluates its new point at the noise level of the next step, which starts from it.
-        if (NOISY) { noise_variance = controls[min(k + 1u, given.last_control)].noise_variance; }
+        if (NOISY) { noise_variance = controls[min(k + 1u, given.last_control)].level; }
+        stage_before(k, &control, &x, &grad, &e);
         let info = transition(chain, run.first_step + k, control, &x, &grad, &momentum, &e);
         if (UNADJUSTED) { stopped = stopped || info.failure != NO_FAILURE; }
         accepted += select(0u, 1u, info.accepted);
@@ -129,6 +131,7 @@ fn advance(
         first_failure = select(first_failure, k, first);
         first_kind = select(first_kind, info.failure, first);
         failures += select(0u, 1u, failed);
+        stage_after(chain, given.first_step + k, control, &x, &grad, &e);
         if (COLLECT) { moments_add(run.first_draw + k + 1u, &x, e); }
     }
 
@@ -143,6 +146,7 @@ fn advance(
     if (!is_first()) { return; }
     carry_out[index] = e;
     if (UNADJUSTED) { carry_out[n * STOPPED_ROW + index] = select(0.0, 1.0, stopped); }
+    stage_end(index);
     outcome[index] = select(~end, end, proven);
     outcome[n + index] = accepted | select(0u, 0x80000000u, failures != 0u);
     outcome[2u * n + index] = acceptance;

@@ -26,9 +26,6 @@ fn take_place(group: u32, local: u32) -> u32 {
     return min(index, run.chains - 1u);
 }
 
-// The steps that this invocation runs.
-fn own_steps(steps: u32) -> u32 { return steps; }
-
 // Whether this invocation writes what a chain has once.
 fn is_first() -> bool { return share == 0u; }
 

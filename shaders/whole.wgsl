@@ -9,9 +9,6 @@ fn take_place(group: u32, local: u32) -> u32 {
     return min(index, run.chains - 1u);
 }
 
-// The steps that this invocation runs.
-fn own_steps(steps: u32) -> u32 { return select(steps, 0u, idle); }
-
 // Whether this invocation writes what a chain has once.
 fn is_first() -> bool { return true; }
 

@@ -90,7 +90,7 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
     let kernel = AtRest { step_size: Schedule::Constant(1.0), noise: (noise_variance > 0.0).then_some(1.0.into()) };
     let most = gpu.device().limits().max_storage_buffer_binding_size / largest_bytes_a_chain(&Rows::new(dim, &kernel));
     let pipelines = Pipelines::new(gpu, target, Arc::new(kernel), false)?;
-    let control = Control { step_size: 1.0, temperature: 1.0, noise_variance, substeps: 1.0 };
+    let control = Control { step_size: 1.0, temperature: 1.0, level: noise_variance, substeps: 1.0 };
     let mut energies = Vec::with_capacity(count);
     let mut grads = vec![0.0; positions.len()];
     for first in (0..count).step_by(most as usize) {

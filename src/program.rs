@@ -108,6 +108,8 @@ impl Program {
         let kernel_at = target.params().len();
 
         let rows = Rows::new(dim, kernel);
+        let params = kernel_at + kernel.params(dim).len();
+        let rungs = kernel.ladder().map_or(1, |ladder| ladder.rungs());
         let (shares, vectors) = spread(target, kernel);
         let mut header = shape_text(dim, shares);
         let _ = write!(
@@ -115,6 +117,8 @@ impl Program {
             "const KERNEL_AT = {kernel_at}u;\n\
              const SLOTS = {slots}u;\nconst VARIANT = {variant}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
              const HAS_HAMILTONIAN = {hamiltonian};\nconst STOPPED_ROW = {stopped}u;\nconst MOMENT_ROW = {moments}u;\nconst WATCHED = {watched}u;\n\
+             const STAGE_ROW = {stage}u;\nconst SWAP_ROW = {swaps}u;\nconst LADDER_AT = {ladder_at}u;\nconst RUNGS = {rungs}u;\nconst SWAP_EVERY = {swap_every}u;\n\
+             fn own_steps(steps: u32) -> u32 {{ return {own_steps}; }}\n\
              const COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
@@ -126,6 +130,13 @@ impl Program {
             hamiltonian = kernel.has_hamiltonian(),
             stopped = rows.stopped(),
             moments = rows.moments(),
+            stage = rows.stage(),
+            swaps = rows.moments() + rows.swaps().unwrap_or(0),
+            // The ladder's parameters are the last ones.
+            ladder_at = if rungs > 1 { params - 2 * rungs } else { 0 },
+            swap_every = kernel.ladder().map_or(1, |ladder| ladder.steps_a_swap()),
+            // Barriers need a trip count that does not depend on the invocation.
+            own_steps = if rungs > 1 || shares > 1 { "steps" } else { "select(steps, 0u, idle)" },
             watched = rows.watched(),
             scheduled = options.scheduled,
             collect = options.collect,
@@ -135,7 +146,6 @@ impl Program {
         );
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
-        let params = kernel_at + kernel.params(dim).len();
         let unrolled = options.software && dim.div_ceil(shares) <= UNROLLED_DIM;
         let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS;
         header.push_str(&match shares {
@@ -146,6 +156,7 @@ impl Program {
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
+        parts.push(Part::new("stage", kernel.stage()));
         parts.push(Part::new("moments", include_str!("../shaders/moments.wgsl")));
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
         let mut program = Self::join(&parts, energy)?;

@@ -36,6 +36,8 @@ pub enum Stream {
     Substeps = 3,
     /// Where the gradient of a user's energy is checked.
     Check = 4,
+    /// Exact draws of the base of annealed importance sampling.
+    Base = 16,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

@@ -9,7 +9,7 @@ use naga::back::{hlsl, msl, spv};
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
     for (energy_name, energy) in cases::energies().into_iter().chain(cases::spread()) {
-        for (kernel_name, kernel) in cases::kernels() {
+        for (kernel_name, kernel) in cases::kernels().into_iter().chain(cases::tempered()) {
             let energy = energy.clone();
             suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {
                 for on in [false, true] {
@@ -20,7 +20,7 @@ fn main() -> std::process::ExitCode {
             });
         }
     }
-    for (kernel_name, kernel) in cases::kernels() {
+    for (kernel_name, kernel) in cases::kernels().into_iter().chain(cases::tempered()) {
         suite = suite.test(format!("{kernel_name} on a composed energy of 512 dimensions"), move || {
             let program = Program::new(&*cases::high_dimension(512), &*kernel, Options::default()).unwrap();
             translate(&program);

@@ -296,15 +296,15 @@ impl Chunk {
         Ok((counts, steps))
     }
 
-    /// A copy of the state of one chain, in the ring's buffer `from`, with buffers of its own.
-    pub(crate) fn one_chain(&self, gpu: &Gpu, pipelines: &Pipelines, chain: usize, from: usize) -> Self {
+    /// A copy of the state of `chains` chains from `first` on, in the ring's buffer `from`, with buffers of its own.
+    pub(crate) fn some_chains(&self, gpu: &Gpu, pipelines: &Pipelines, first: usize, chains: usize, from: usize) -> Self {
         let (dim, rows) = (pipelines.dim(), pipelines.rows().moments());
-        let alone = Self::new(gpu, pipelines, chain, 2, &vec![0.0; dim], &[]);
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("one chain") });
+        let alone = Self::new(gpu, pipelines, first, 2, &vec![0.0; dim * chains], &[]);
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("some chains") });
         let mut column = |from: &wgpu::Buffer, to: &wgpu::Buffer, rows: usize| {
             for row in 0..rows {
-                let at = ((row * self.chains + chain - self.first) * 4) as u64;
-                encoder.copy_buffer_to_buffer(from, at, to, row as u64 * 4, 4);
+                let at = ((row * self.chains + first - self.first) * 4) as u64;
+                encoder.copy_buffer_to_buffer(from, at, to, (row * chains * 4) as u64, (chains * 4) as u64);
             }
         };
         column(&self.positions[from], &alone.positions[0], dim);
@@ -331,6 +331,11 @@ impl Chunk {
     pub(crate) fn moments(&self, gpu: &Gpu, rows: &Rows, from: usize, timeout: Duration) -> Result<Vec<f32>> {
         let (at, bytes) = ((rows.moments() * self.chains * 4) as u64, (rows.of_moments() * self.chains * 4) as u64);
         gpu.read(&self.carry[from], at, bytes, timeout)
+    }
+
+    /// One row of the carry, in the ring's buffer `current`.
+    pub(crate) fn read_row(&self, gpu: &Gpu, row: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
+        gpu.read(&self.carry[current], (row * self.chains * 4) as u64, (self.chains * 4) as u64, timeout)
     }
 
     pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {

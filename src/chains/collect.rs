@@ -50,7 +50,7 @@ impl Goal {
     fn validate(&self, setup: &Setup) -> Result<()> {
         if let Some(mcse) = self.mcse {
             positive("the goal's mcse", mcse)?;
-            if setup.chains < FEWEST_CHAINS {
+            if setup.chains / setup.rungs() < FEWEST_CHAINS {
                 let why = format!("a goal needs at least {FEWEST_CHAINS}: errors are estimated from the spread of the chains");
                 return Err(Error::setting("number of chains", setup.chains, why));
             }

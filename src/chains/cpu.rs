@@ -23,7 +23,7 @@ use crate::{
     adapt::{self, Adapted},
     check,
     energy::{Energy, Params},
-    kernel::{Failure, Kernel, State, Step},
+    kernel::{End, Failure, Kernel, Rungs, State, Step, Swapped},
     random::{Draws, Epochs, Stream, key},
 };
 
@@ -38,6 +38,9 @@ pub struct CpuChains {
     states: Vec<State>,
     /// What the last collection has, chain by chain.
     gathered: Vec<Gathered>,
+    /// Which end of its ladder each state visited last.
+    ends: Vec<End>,
+    weights: Vec<Weight>,
     starts_at_one_point: bool,
     stopped: Vec<bool>,
     ledger: Ledger,
@@ -67,6 +70,29 @@ struct Gathered {
     jumps: f64,
     last_hamiltonian: f64,
     changes: f64,
+    /// Swaps proposed and made with the next rung of the ladder, and round trips.
+    exchanged: [f64; 3],
+}
+
+/// How far annealed importance sampling has come with a chain: β of its bridge, and the log weight.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weight {
+    beta: f64,
+    log_weight: f64,
+}
+
+impl Weight {
+    /// Moves the bridge on to β, weighs the state, and evaluates it there; the parameters at β.
+    fn move_on<'a>(&mut self, beta: f64, target: &dyn Energy, params: Params<'a>, state: &mut State) -> Params<'a> {
+        let at_beta = params.at_bridge(beta);
+        if beta != self.beta {
+            let energy = |beta| target.energy(params.at_bridge(beta), &state.x);
+            self.log_weight -= (beta - self.beta) * (energy(1.0) - energy(0.0));
+            self.beta = beta;
+            state.energy = target.energy_and_grad(at_beta, &state.x, &mut state.grad);
+        }
+        at_beta
+    }
 }
 
 impl Gathered {
@@ -88,6 +114,14 @@ impl Gathered {
             self.changes += (state.hamiltonian - self.last_hamiltonian).powi(2);
         }
         self.last_hamiltonian = state.hamiltonian;
+    }
+
+    /// Counts a round of swaps.
+    fn count(&mut self, swapped: Swapped) {
+        let Swapped { proposed, made, round_trip } = swapped;
+        for (sum, is_so) in self.exchanged.iter_mut().zip([proposed, made, round_trip]) {
+            *sum += f64::from(u8::from(is_so));
+        }
     }
 }
 
@@ -111,7 +145,7 @@ impl CpuChains {
             check::gradient_of_twin(&*target, &start, chains, setup.seed)?;
         }
         let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
-        let noise_variance = f64::from(setup.controls(0, 0)[0].noise_variance);
+        let noise_variance = setup.noise_variance(0);
         let at_start = |chain: usize| {
             let mut state = State::zeros(dim);
             for i in 0..dim {
@@ -132,6 +166,8 @@ impl CpuChains {
             kernel_params: kernel.params(dim),
             stopped: vec![false; chains],
             gathered: Vec::new(),
+            ends: vec![End::default(); chains],
+            weights: vec![Weight::default(); chains],
             starts_at_one_point: check::is_one_point(&start, chains),
             begun: Clock::default(),
             ledger: Ledger::new(chains),
@@ -151,6 +187,11 @@ impl CpuChains {
     pub fn positions_f64(&self) -> Vec<f64> {
         let dim = self.target.dim();
         (0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i])).collect()
+    }
+
+    /// The log weights of annealed importance sampling, one a chain.
+    pub(crate) fn log_weights(&self) -> Vec<f64> {
+        self.weights.iter().map(|weight| weight.log_weight).collect()
     }
 
     /// Counts what the chains did in a slice.
@@ -183,24 +224,37 @@ impl CpuChains {
             // Steps that collect nothing leave the moments alone.
             self.gathered.resize_with(self.states.len(), Gathered::default);
         }
-        let chains = self.states.par_iter_mut().zip(&mut self.stopped).zip(&mut self.gathered).enumerate();
-        let work = chains.map_init(
-            || (State::zeros(dim), vec![0.0; dim]),
-            |(scratch, last), (chain, ((state, stopped), gathered))| {
-                let id = first_chain.wrapping_add(chain as u32);
-                let mut slice = Slice { accepted: 0, acceptance: 0.0, failures: None };
+        let rungs = self.setup.rungs();
+        let ladder = Rungs::of(kernel, kernel_params);
+        let kernel_params = ladder.map_or(kernel_params, |ladder| ladder.inner);
+        let groups = self.states.par_chunks_mut(rungs).zip(self.stopped.par_chunks_mut(rungs));
+        let groups = groups.zip(self.gathered.par_chunks_mut(rungs)).zip(self.ends.par_chunks_mut(rungs));
+        let groups = groups.zip(self.weights.par_chunks_mut(rungs)).enumerate();
+        let work = groups.map_init(
+            || (State::zeros(dim), vec![vec![0.0; dim]; rungs]),
+            |(scratch, lasts), (group, ((((states, stopped), gathered), ends), weights))| {
+                let mut slices: Vec<_> = (0..rungs).map(|_| Slice { accepted: 0, acceptance: 0.0, failures: None }).collect();
                 for k in 0..n {
                     let control = |k: u64| controls[(k as usize).min(controls.len() - 1)];
-                    last.copy_from_slice(&state.x);
-                    if !*stopped {
+                    let step = epochs.step_in_epoch(first + k);
+                    let draws = |rung: usize| {
+                        let chain = (group * rungs + rung) as u32;
+                        Draws::new(key, first_chain.wrapping_add(chain), step * slots)
+                    };
+                    let level = |k: u64| f64::from(control(k).level);
+                    for rung in 0..rungs {
+                        let (state, slice, last) = (&mut states[rung], &mut slices[rung], &mut lasts[rung]);
+                        last.copy_from_slice(&state.x);
+                        let params = match kernel.bridge() {
+                            Some(_) => weights[rung].move_on(level(k), target, params, state),
+                            None => params.at_noise(level(k + 1)),
+                        };
+                        if stopped[rung] {
+                            continue;
+                        }
+                        let control = ladder.map_or(control(k), |ladder| ladder.control(control(k), rung));
                         let info = kernel.transition(
-                            &Step {
-                                target,
-                                params: params.at_noise(f64::from(control(k + 1).noise_variance)),
-                                kernel_params,
-                                control: control(k),
-                                draws: Draws::new(key, id, epochs.step_in_epoch(first + k) * slots),
-                            },
+                            &Step { target, params, kernel_params, control, draws: draws(rung) },
                             state,
                             scratch,
                         );
@@ -208,17 +262,27 @@ impl CpuChains {
                         slice.acceptance += info.acceptance;
                         if let Some(kind) = info.failure {
                             slice.failures.get_or_insert_with(|| (0, first + k, kind, last.clone())).0 += 1;
-                            *stopped = kernel.is_unadjusted();
+                            stopped[rung] = kernel.is_unadjusted();
                         }
                     }
+                    let swapped = ladder.and_then(|ladder| {
+                        let temperature = f64::from(control(k).temperature);
+                        let round = ladder.round(step)?;
+                        Some(ladder.exchange(round, temperature, draws, slots - 1, states, ends))
+                    });
                     if collects {
-                        gathered.add(state, state.x.iter().zip(&*last).map(|(x, last)| (x - last).powi(2)).sum());
+                        for (gathered, (state, last)) in gathered.iter_mut().zip(states.iter().zip(&*lasts)) {
+                            gathered.add(state, state.x.iter().zip(last).map(|(x, last)| (x - last).powi(2)).sum());
+                        }
+                        for (gathered, swapped) in gathered.iter_mut().zip(swapped.unwrap_or_default()) {
+                            gathered.count(swapped);
+                        }
                     }
                 }
-                slice
+                slices
             },
         );
-        work.collect()
+        work.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
     fn report_since(&self, clock: &Clock) -> Report {
@@ -269,15 +333,21 @@ impl Collecting for CpuChains {
 
     fn moments(&self) -> Result<Moments> {
         let watched = Rows::new(self.target.dim(), &*self.kernel).watched();
-        let mut moments = Moments::new(watched, self.gathered.len());
+        let rungs = self.setup.rungs();
+        let mut moments = Moments::new(watched, self.gathered.len(), rungs);
+        let cold = || self.gathered.iter().step_by(rungs);
         for row in 0..watched {
-            let at = row * self.gathered.len();
-            for (chain, gathered) in self.gathered.iter().enumerate() {
+            let at = row * moments.chains();
+            for (chain, gathered) in cold().enumerate() {
                 (moments.mean[at + chain], moments.m2[at + chain]) = (gathered.mean[row], gathered.m2[row]);
             }
         }
-        moments.jumps = self.gathered.iter().map(|gathered| gathered.jumps).sum();
-        moments.changes = self.gathered.iter().map(|gathered| gathered.changes).sum();
+        moments.jumps = cold().map(|gathered| gathered.jumps).sum();
+        moments.changes = cold().map(|gathered| gathered.changes).sum();
+        for (chain, gathered) in self.gathered.iter().enumerate() {
+            let [proposed, made, round_trips] = gathered.exchanged;
+            moments.exchanges.add(chain % rungs, proposed, made, round_trips);
+        }
         moments.count(self.gathered.first().map_or(0, |gathered| gathered.draws));
         Ok(moments)
     }

@@ -30,6 +30,8 @@ use crate::{
 
 /// Steps of one dispatch: a tally of accepted steps has 16 bits.
 const MAX_STEPS: u64 = 65_535;
+/// As in shaders/stage/weigh.wgsl.
+const WEIGHT_LIMIT: f64 = 1e29;
 /// Chains of one submission on a software rasteriser.
 const MOST_IN_SOFTWARE: u64 = 1 << 16;
 
@@ -97,7 +99,7 @@ impl GpuChains {
             begun: clock,
             adapted: Adapted::default(),
             warmed_up: clock,
-            moments: Moments::new(rows.watched(), 0),
+            moments: Moments::new(rows.watched(), 0, 1),
             open_draws: 0,
             settled: 0,
             starts_at_one_point: check::is_one_point(&start, setup.chains),
@@ -146,6 +148,22 @@ impl GpuChains {
     /// The GPU.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    /// The log weights of annealed importance sampling, one a chain: −∞ where a state has no density on the other side, NaN where that
+    /// is not a number.
+    pub(crate) fn log_weights(&self) -> Result<Vec<f64>> {
+        let mut all = Vec::with_capacity(self.setup.chains);
+        for chunk in &self.chunks {
+            let row = |i| chunk.read_row(&self.gpu, self.rows.stage() + i, self.current, self.setup.timeout);
+            let (whole, rest) = (row(1)?, row(2)?);
+            all.extend(whole.iter().zip(&rest).map(|(&whole, &rest)| match f64::from(whole) {
+                lost if lost <= -WEIGHT_LIMIT => f64::NEG_INFINITY,
+                no_number if no_number >= WEIGHT_LIMIT => f64::NAN,
+                whole => whole + f64::from(rest),
+            }));
+        }
+        Ok(all)
     }
 
     /// Compares a user's gradient with differences of the energy, as the device computes both.
@@ -290,18 +308,21 @@ impl GpuChains {
     fn position_at(&mut self, chain: usize, first: u64, steps: u64) -> Result<Vec<f64>> {
         let timeout = self.setup.timeout;
         let at = self.chunks.partition_point(|chunk| chunk.first <= chain) - 1;
-        let mut alone = self.chunks[at].one_chain(&self.gpu, &self.pipelines, chain, self.current);
+        // With its ladder, where it has one: the rungs depend on each other.
+        let rungs = self.setup.rungs();
+        let first_chain = chain / rungs * rungs;
+        let mut alone = self.chunks[at].some_chains(&self.gpu, &self.pipelines, first_chain, rungs, self.current);
         let mut from = 0;
         if steps > 0 {
             let controls = self.setup.controls(first, steps);
-            let run = self.run_of(chain, first, steps, &controls);
+            let run = Run { chains: rungs as u32, ..self.run_of(first_chain, first, steps, &controls) };
             let pipeline = self.pipelines.advance(&self.gpu, false)?.clone();
             let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls);
             alone.land(&self.gpu, &flight, timeout, self.clock.steps)?;
             from = 1;
         }
         let x = alone.read_positions(&self.gpu, self.pipelines.dim(), from, timeout)?;
-        Ok(x.into_iter().map(f64::from).collect())
+        Ok(x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect())
     }
 
     /// Takes the open segment from the device, a chunk at a time, since the moments of all of them at once are many bytes. After an
@@ -344,7 +365,7 @@ impl Collecting for GpuChains {
             chunk.make_room(&self.gpu, &self.rows, self.current);
         }
         if !goes_on || self.moments.chains() == 0 {
-            self.moments = Moments::new(self.rows.watched(), self.setup.chains);
+            self.moments = Moments::new(self.rows.watched(), self.setup.chains, self.setup.rungs());
             (self.open_draws, self.settled) = (0, 0);
         }
         Ok(self.moments.draws + self.open_draws)

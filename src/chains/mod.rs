@@ -19,7 +19,7 @@ pub use gpu::GpuChains;
 pub use precision::Coordinate;
 pub(crate) use progress::Call;
 pub use progress::{Phase, Progress};
-pub use report::{FailureRow, Report};
+pub use report::{FailureRow, Report, RungRow, TemperingReport};
 pub use setup::Setup;
 pub use tally::{FailedAt, Tally};
 

@@ -11,6 +11,8 @@ pub(crate) const SEGMENT: u64 = 1024;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Moments {
     chains: usize,
+    /// Chains of a ladder of temperatures, of which the first alone has moments; 1 where chains go alone.
+    rungs: usize,
     /// Draws of every chain.
     pub(crate) draws: u64,
     pub(crate) mean: Vec<f64>,
@@ -20,14 +22,30 @@ pub(crate) struct Moments {
     /// Sum over chains of the squared differences of successive Hamiltonians, and how many of them a chain has.
     pub(crate) changes: f64,
     pub(crate) changes_a_chain: u64,
+    /// What went on between the rungs of all ladders.
+    pub(crate) exchanges: Exchanges,
 }
 
 impl Moments {
-    pub(crate) fn new(rows: usize, chains: usize) -> Self {
+    /// Of so many chains, in ladders of so many rungs.
+    pub(crate) fn new(rows: usize, chains: usize, rungs: usize) -> Self {
+        let chains = chains / rungs;
         let zeros = vec![0.0; rows * chains];
-        Self { chains, draws: 0, mean: zeros.clone(), m2: zeros, jumps: 0.0, changes: 0.0, changes_a_chain: 0 }
+        let exchanges = Exchanges::new(rungs);
+        Self {
+            chains,
+            rungs,
+            draws: 0,
+            mean: zeros.clone(),
+            m2: zeros,
+            jumps: 0.0,
+            changes: 0.0,
+            changes_a_chain: 0,
+            exchanges,
+        }
     }
 
+    /// Chains that have moments: those at the target's own temperature.
     pub(crate) fn chains(&self) -> usize {
         self.chains
     }
@@ -44,21 +62,27 @@ impl Moments {
     /// counted by [`count`](Self::count), once the segment of every chain has been merged.
     pub(crate) fn merge_segment(&mut self, rows: &Rows, first: usize, chains: usize, n: u64, values: &[f32]) {
         let (draws, n) = (self.draws as f64, n as f64);
-        let all = self.chains;
+        let (all, rungs, first) = (self.chains, self.rungs, first / self.rungs);
         let part = rows.watched() * chains;
         let (shift, mean, m2) = (&values[..part], &values[part..2 * part], &values[2 * part..3 * part]);
         let merged = self.mean.par_chunks_mut(all).zip(self.m2.par_chunks_mut(all)).enumerate();
         merged.for_each(|(row, (means, m2s))| {
             let from = row * chains;
-            for i in 0..chains {
-                let new_mean = f64::from(shift[from + i]) + f64::from(mean[from + i]);
-                Self::merge(draws, &mut means[first + i], &mut m2s[first + i], n, new_mean, f64::from(m2[from + i]));
+            for (i, at) in (from..from + chains).step_by(rungs).enumerate() {
+                let new_mean = f64::from(shift[at]) + f64::from(mean[at]);
+                Self::merge(draws, &mut means[first + i], &mut m2s[first + i], n, new_mean, f64::from(m2[at]));
             }
         });
-        let sum = |row: usize| values[row * chains..(row + 1) * chains].iter().map(|&v| f64::from(v)).sum::<f64>();
+        let of_row = |row: usize| values[row * chains..(row + 1) * chains].iter().map(|&v| f64::from(v));
+        let sum = |row: usize| of_row(row).step_by(rungs).sum::<f64>();
         self.jumps += sum(3 * rows.watched());
-        if rows.of_moments() > 3 * rows.watched() + 1 {
-            self.changes += sum(3 * rows.watched() + 2);
+        if let Some(row) = rows.changes() {
+            self.changes += sum(row);
+        }
+        if let Some(row) = rows.swaps() {
+            for (chain, ((proposed, made), trips)) in of_row(row).zip(of_row(row + 1)).zip(of_row(row + 2)).enumerate() {
+                self.exchanges.add(chain % rungs, proposed, made, trips);
+            }
         }
     }
 
@@ -91,6 +115,27 @@ impl Moments {
     }
 }
 
+/// Swaps between each rung of a ladder and the next, and round trips, over all ladders.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Exchanges {
+    /// Proposed and made, one pair a rung; the last has none.
+    pub(crate) swaps: Vec<[f64; 2]>,
+    pub(crate) round_trips: f64,
+}
+
+impl Exchanges {
+    pub(crate) fn new(rungs: usize) -> Self {
+        Self { swaps: vec![[0.0; 2]; rungs], round_trips: 0.0 }
+    }
+
+    /// Adds what a chain at this rung counted.
+    pub(crate) fn add(&mut self, rung: usize, proposed: f64, made: f64, round_trips: f64) {
+        self.swaps[rung][0] += proposed;
+        self.swaps[rung][1] += made;
+        self.round_trips += round_trips;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +146,7 @@ mod tests {
     fn segments_merge_to_the_moments_of_the_whole() {
         let data = [[1.0f32, 2.0, 4.0, 8.0, 16.0], [3.0, 3.5, -1.0, 0.0, 2.0]];
         let rows = Rows::new(1, &Rwm::new(1.0));
-        let mut moments = Moments::new(rows.watched(), 2);
+        let mut moments = Moments::new(rows.watched(), 2, 1);
         for cut in [0..2, 2..5] {
             let n = cut.len() as f32;
             let mean = data.map(|values| values[cut.clone()].iter().sum::<f32>() / n - 0.5);

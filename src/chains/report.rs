@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Coordinate, Ended, FailedAt, Quantity, Setup, Standing, moments::Moments, tally::Ledger};
+use super::{
+    Coordinate, Ended, FailedAt, Quantity, Setup, Standing,
+    moments::{Exchanges, Moments},
+    tally::Ledger,
+};
 use crate::{adapt::Adaptation, kernel::Failure};
 
 /// Failures of one kind, by the chains whose first failure it was.
@@ -20,6 +24,31 @@ pub struct FailureRow {
     pub first_step: u64,
     /// The chain that failed there.
     pub first_chain: u64,
+}
+
+/// What happened on the ladders of parallel tempering while moments were collected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TemperingReport {
+    /// The temperatures of the ladder, from the target's own up.
+    pub rungs: Vec<RungRow>,
+    /// Steps between two rounds of swaps.
+    pub steps_a_swap: u32,
+    /// States that went from the coldest rung to the hottest and back, on all ladders together.
+    pub round_trips: u64,
+    /// Round trips of a ladder in a thousand steps.
+    pub round_trips_in_1000_steps: f64,
+}
+
+/// One temperature of the ladders.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RungRow {
+    /// Temperature, in units of the target's.
+    pub temperature: f64,
+    /// Part of the transitions that were accepted since the start.
+    pub acceptance: f64,
+    /// Part of the swaps with the next rung that were made; None for the last one, and where none was tried.
+    pub swaps: Option<f64>,
 }
 
 /// What a run did. Serialises to JSON; displays as text.
@@ -75,6 +104,8 @@ pub struct Report {
     /// The energy's Bayesian fraction of missing information (Betancourt 2016), of kernels with a Hamiltonian: below 0.3, momenta are
     /// drawn anew too seldom, or too small, to move through the energies of the target.
     pub e_bfmi: Option<f64>,
+    /// Swaps and round trips of parallel tempering, whose moments are those of the chains at the target's temperature.
+    pub tempering: Option<TemperingReport>,
     /// What the reader of the moments should know: what is undefined, and why.
     pub notes: Vec<String>,
     /// What a warm-up found, where the kernel adapts.
@@ -150,6 +181,7 @@ impl Report {
             energy_moments: None,
             squared_jump: None,
             e_bfmi: None,
+            tempering: tempering(setup, ledger, last_step + 1),
             notes: Vec::new(),
             adaptation: None,
             failures: failures(ledger, u64::from(setup.first_chain)),
@@ -165,7 +197,10 @@ impl Report {
         self.energy_moments = Some(row(self.dim));
         self.squared_jump = Some(moments.squared_jump());
         self.e_bfmi = moments.e_bfmi(self.dim + 1);
-        self.notes = notes(&self, starts_at_one_point);
+        if let Some(tempering) = &mut self.tempering {
+            tempering.count(moments);
+        }
+        self.notes = notes(&self, moments.chains(), starts_at_one_point);
         self
     }
 
@@ -182,6 +217,44 @@ impl Report {
     /// The report as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// The ladder and what its rungs accepted; the swaps are yet to be counted.
+fn tempering(setup: &Setup, ledger: &Ledger, steps: u64) -> Option<TemperingReport> {
+    let ladder = setup.kernel.ladder()?;
+    let rung = |(rung, &temperature): (usize, &f64)| {
+        let accepted = ledger.accepted.iter().skip(rung).step_by(ladder.rungs());
+        let transitions = steps as f64 * accepted.len() as f64;
+        let acceptance = accepted.sum::<u64>() as f64 / transitions.max(1.0);
+        RungRow { temperature, acceptance, swaps: None }
+    };
+    let rungs = ladder.temperatures().iter().enumerate().map(rung).collect();
+    let steps_a_swap = ladder.steps_a_swap();
+    Some(TemperingReport { rungs, steps_a_swap, round_trips: 0, round_trips_in_1000_steps: 0.0 })
+}
+
+impl TemperingReport {
+    fn count(&mut self, moments: &Moments) {
+        let Exchanges { swaps, round_trips } = &moments.exchanges;
+        for (rung, [proposed, made]) in self.rungs.iter_mut().zip(swaps) {
+            rung.swaps = (*proposed > 0.0).then(|| made / proposed);
+        }
+        self.round_trips = *round_trips as u64;
+        self.round_trips_in_1000_steps = 1e3 * round_trips / (moments.chains() as f64 * moments.draws as f64);
+    }
+
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rungs, round_trips, round_trips_in_1000_steps, .. } = self;
+        writeln!(f, "  {:>11} {:>12} {:>16}", "temperature", "acceptance", "swaps with next")?;
+        for RungRow { temperature, acceptance, swaps } in rungs {
+            let swaps = swaps.map_or("-".into(), |swaps| format!("{swaps:.3}"));
+            writeln!(f, "  {temperature:>11.3} {acceptance:>12.4} {swaps:>16}")?;
+        }
+        writeln!(
+            f,
+            "  {round_trips} round trips, {round_trips_in_1000_steps:.3} of a ladder in 1,000 steps; moments are of temperature 1"
+        )
     }
 }
 
@@ -207,20 +280,20 @@ pub(super) fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
 }
 
 /// What is undefined, or blind, and why.
-fn notes(report: &Report, starts_at_one_point: bool) -> Vec<String> {
+fn notes(report: &Report, chains: usize, starts_at_one_point: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let still: Vec<_> = (0..report.dim).filter(|&i| report.coordinates[i].sd == 0.0).map(|i| format!("x[{i}]")).collect();
-    if report.chains < 2 {
+    if chains < 2 {
         notes.push("mcse, ess and rhat are undefined: there is one chain, and they compare chains".into());
     } else if !still.is_empty() {
         let shown = still[..still.len().min(4)].join(", ");
         let more = if still.len() > 4 { format!(" and {} more", still.len() - 4) } else { String::new() };
         notes.push(format!("mcse, ess and rhat of {shown}{more} are undefined: every draw of every chain is the same number"));
     }
-    if report.chains > 1 && report.superchains < 2 {
+    if chains > 1 && report.superchains < 2 {
         notes.push("rhat is undefined: there is one superchain, and it compares superchains".into());
     }
-    if report.chains > 1 && starts_at_one_point {
+    if chains > 1 && starts_at_one_point {
         notes.push("all chains started at one point: rhat cannot see a part of the target that none of them reached".into());
     }
     notes
@@ -231,7 +304,8 @@ const SHOWN: usize = 16;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} on {} in {} dimensions", self.kernel, self.energy, self.dim)?;
+        let ladder = self.tempering.as_ref().map(|t| format!(" at {} temperatures", t.rungs.len())).unwrap_or_default();
+        writeln!(f, "{}{ladder} on {} in {} dimensions", self.kernel, self.energy, self.dim)?;
         writeln!(f, "  {}", self.adapter)?;
         let device = self.device_seconds.map(|s| format!(", {s:.3} s on the device")).unwrap_or_default();
         writeln!(f, "  {} chains x {} steps in {:.3} s{device}", self.chains, self.steps, self.wall_seconds)?;
@@ -296,6 +370,9 @@ impl fmt::Display for Report {
             write!(f, ", E-BFMI {e_bfmi:.3}")?;
         }
         writeln!(f)?;
+        if let Some(tempering) = &self.tempering {
+            tempering.fmt(f)?;
+        }
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
         }

@@ -171,9 +171,17 @@ impl Setup {
                 "must be finite",
             ));
         }
-        let superchains = self.superchain_count();
-        if superchains == 0 || !self.chains.is_multiple_of(superchains) {
-            let why = format!("must be at least 1 and divide the number of chains, {}", self.chains);
+        let rungs = self.rungs();
+        if !self.chains.is_multiple_of(rungs) || !(self.first_chain as usize).is_multiple_of(rungs) {
+            let value = format!("{} from {} on", self.chains, self.first_chain);
+            let why = format!("both must be multiples of the rungs of a ladder, {rungs}");
+            return Err(Error::setting("number of chains", value, why));
+        }
+        let superchains = self.superchains.unwrap_or(self.chains);
+        let groups = if self.superchains.is_some() { self.chains / rungs } else { self.chains };
+        if superchains == 0 || !groups.is_multiple_of(superchains) {
+            let what = if rungs > 1 { "ladders" } else { "chains" };
+            let why = format!("must be at least 1 and divide the number of {what}, {groups}");
             return Err(Error::setting("superchains", superchains, why));
         }
         let size = self.chains / superchains;
@@ -188,7 +196,12 @@ impl Setup {
 
     /// Groups of chains that start at one point each.
     pub(crate) fn superchain_count(&self) -> usize {
-        self.superchains.unwrap_or(self.chains)
+        self.superchains.unwrap_or(self.chains / self.rungs())
+    }
+
+    /// Chains of a ladder of temperatures; 1 where chains go alone.
+    pub(crate) fn rungs(&self) -> usize {
+        self.kernel.ladder().map_or(1, |ladder| ladder.rungs())
     }
 
     /// Whether step size, temperature, noise level or leapfrog steps change with the step.
@@ -201,9 +214,15 @@ impl Setup {
     pub(crate) fn controls(&self, step: u64, steps: u64) -> Vec<Control> {
         let (least, most) = self.kernel.substeps();
         let settled = |schedule: &Schedule| schedule.settles().is_some_and(|from| from <= step);
-        let schedules = [Some(self.kernel.step_size()), Some(&self.temperature), self.kernel.noise_level()];
+        let schedules =
+            [Some(self.kernel.step_size()), Some(&self.temperature), self.kernel.noise_level(), self.kernel.bridge()];
         let rows = if least == most && schedules.iter().flatten().all(|s| settled(s)) { 1 } else { steps + 1 };
         (step..step + rows).map(|k| self.control(k, least, most)).collect()
+    }
+
+    /// σ² of the noise level at a step.
+    pub(crate) fn noise_variance(&self, step: u64) -> f64 {
+        self.kernel.noise_level().map_or(0.0, |_| f64::from(self.controls(step, 0)[0].level))
     }
 
     fn control(&self, step: u64, least: u32, most: u32) -> Control {
@@ -216,7 +235,10 @@ impl Setup {
         Control {
             step_size: self.kernel.step_size().at(step) as f32,
             temperature: self.temperature.at(step) as f32,
-            noise_variance: self.kernel.noise_level().map_or(0.0, |s| s.at(step).powi(2)) as f32,
+            level: match self.kernel.bridge() {
+                Some(bridge) => bridge.at(step) as f32,
+                None => self.kernel.noise_level().map_or(0.0, |s| s.at(step).powi(2)) as f32,
+            },
             substeps: substeps as f32,
         }
     }

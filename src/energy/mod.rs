@@ -7,6 +7,7 @@
 
 mod ackley;
 mod banana;
+mod bridge;
 mod compose;
 mod convex;
 mod double_well;
@@ -22,6 +23,7 @@ mod wgsl;
 
 pub use ackley::Ackley;
 pub use banana::Banana;
+pub(crate) use bridge::Bridge;
 pub use compose::{Compose, Scaled, Sum};
 pub use convex::Convex;
 pub use double_well::DoubleWell;
@@ -44,17 +46,28 @@ use crate::{Result, program::Composer};
 pub struct Params<'a> {
     values: &'a [f32],
     noise_variance: f64,
+    bridge: f64,
 }
 
 impl<'a> Params<'a> {
     /// Parameters with no noise level.
     pub fn new(values: &'a [f32]) -> Self {
-        Self { values, noise_variance: 0.0 }
+        Self { values, noise_variance: 0.0, bridge: 0.0 }
     }
 
     /// The same parameters at a noise level σ².
     pub fn at_noise(self, noise_variance: f64) -> Self {
         Self { noise_variance, ..self }
+    }
+
+    /// The same parameters at β of a bridge between two energies.
+    pub(crate) fn at_bridge(self, bridge: f64) -> Self {
+        Self { bridge, ..self }
+    }
+
+    /// β of a bridge between two energies.
+    pub(crate) fn bridge(&self) -> f64 {
+        self.bridge
     }
 
     /// The parameters from index `at` on: those of a part of a composed energy.

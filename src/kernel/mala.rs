@@ -100,6 +100,11 @@ impl Kernel for Mala {
         Some(Arc::new(Self { step_size: settings.step_size.into(), scales: Some(scales), adaptive: self.adaptive }))
     }
 
+    /// The step of a diffusion is a squared length.
+    fn step_scale(&self, temperature: f64) -> f64 {
+        temperature
+    }
+
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         let temperature = f64::from(step.control.temperature);
         let drift = f64::from(step.control.step_size) / temperature;

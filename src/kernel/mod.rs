@@ -4,14 +4,56 @@
 //!
 //! To add one: `src/kernel/<stem>.rs`, `shaders/kernel/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
 
+/// What a kernel around another one has of it; the Hamiltonian is not watched, since stages change the state beside it.
+macro_rules! of_inner {
+    () => {
+        fn name(&self) -> &'static str {
+            self.inner.name()
+        }
+
+        fn source(&self) -> &'static str {
+            self.inner.source()
+        }
+
+        fn step_size(&self) -> &Schedule {
+            self.inner.step_size()
+        }
+
+        fn uses_grad(&self) -> bool {
+            self.inner.uses_grad()
+        }
+
+        fn temperature(&self) -> Option<&Schedule> {
+            self.inner.temperature()
+        }
+
+        fn substeps(&self) -> (u32, u32) {
+            self.inner.substeps()
+        }
+
+        fn variant(&self) -> u32 {
+            self.inner.variant()
+        }
+
+        fn step_scale(&self, temperature: f64) -> f64 {
+            self.inner.step_scale(temperature)
+        }
+
+        fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
+            self.inner.transition(step, state, scratch)
+        }
+    };
+}
 mod annealed;
 mod drift;
 mod hmc;
 mod independence;
 mod mala;
 mod rwm;
+mod tempering;
 mod ula;
 mod underdamped;
+mod weighed;
 
 pub use annealed::Annealed;
 pub use drift::Drift;
@@ -19,8 +61,11 @@ pub use hmc::{Hmc, leapfrog};
 pub use independence::Independence;
 pub use mala::Mala;
 pub use rwm::Rwm;
+pub(crate) use tempering::{End, Rungs, Swapped};
+pub use tempering::{Ladder, Tempering};
 pub use ula::Ula;
 pub use underdamped::Underdamped;
+pub(crate) use weighed::{STAGE, Weighed};
 
 use std::sync::Arc;
 
@@ -39,8 +84,8 @@ pub struct Control {
     pub step_size: f32,
     /// T of exp(−E/T).
     pub temperature: f32,
-    /// σ² of the noise level at which the energy is evaluated.
-    pub noise_variance: f32,
+    /// The level at which the energy is evaluated: σ² of the noise, or β of a bridge.
+    pub level: f32,
     /// Leapfrog steps of this transition.
     pub substeps: f32,
 }
@@ -231,6 +276,26 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
     fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
         let _ = settings;
         None
+    }
+
+    /// The factor of the step size that suits a temperature: steps are lengths, which grow as √T.
+    fn step_scale(&self, temperature: f64) -> f64 {
+        temperature.sqrt()
+    }
+
+    /// The ladder of temperatures that chains exchange their states on, where there is one.
+    fn ladder(&self) -> Option<&Ladder> {
+        None
+    }
+
+    /// β as a function of the step, where the target is a bridge between two energies, and states are weighed as it moves on.
+    fn bridge(&self) -> Option<&Schedule> {
+        None
+    }
+
+    /// The WGSL text of what is done around each transition (`shaders/stage/`).
+    fn stage(&self) -> &'static str {
+        include_str!("../../shaders/stage/alone.wgsl")
     }
 
     /// The f64 twin: moves `state` by one transition. `scratch` holds anything.

@@ -5,18 +5,21 @@
 
 /// The head of a loop over lanes, as every part writes it.
 const HEAD: &str = "for (var b = 0u; b < blocks(); b++) {";
+/// The same where a barrier stands in the loop, whose trip count must be seen to be the same for all invocations.
+const HEAD_WITH_BARRIER: &str = "for (var b = 0u; b < BLOCKS; b++) {";
 
 /// The text with each loop over lanes replaced by `blocks` copies of its body, in which `b` is a constant. A loop that is left by
 /// `break`, `continue` or `return` stays as it is.
 pub(super) fn unroll(text: &str, blocks: usize) -> String {
-    let Some(start) = text.find(HEAD) else { return text.into() };
-    let (before, rest) = (&text[..start], &text[start + HEAD.len()..]);
+    let heads = [HEAD, HEAD_WITH_BARRIER].into_iter();
+    let Some((start, head)) = heads.filter_map(|head| Some((text.find(head)?, head))).min() else { return text.into() };
+    let (before, rest) = (&text[..start], &text[start + head.len()..]);
     let Some(end) = closing_brace(rest) else { return text.into() };
     let (body, after) = (&rest[..end], &rest[end + 1..]);
     let body = unroll(body, blocks);
     let mut out = before.to_owned();
     if ["break", "continue", "return"].iter().any(|word| body.contains(word)) {
-        out.push_str(HEAD);
+        out.push_str(head);
         out.push_str(&body);
         out.push('}');
     } else {

@@ -7,7 +7,7 @@ use ergodic::{
         Ackley, Banana, Compose, Convex, DoubleWell, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring,
         Rosenbrock, Sum, TwoMoons,
     },
-    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Mala, Rwm, Ula, Underdamped},
+    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
 };
 
 /// A named case.
@@ -112,6 +112,17 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("annealed", Arc::new(Annealed::geometric(2.0, 0.5, 3, 2, 0.05))),
         ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
         ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
+    ]
+}
+
+/// Kernels on a ladder of temperatures, whose chains go in fours.
+pub fn tempered() -> Vec<Case<dyn Kernel>> {
+    let ladder = || Ladder::geometric(6.0, 4).swap_every(2);
+    vec![
+        ("tempered_rwm", Arc::new(Tempering::new(Rwm::new(0.8), ladder()))),
+        ("tempered_mala", Arc::new(Tempering::new(Mala::new(0.1), ladder()))),
+        ("tempered_hmc", Arc::new(Tempering::new(Hmc::new(0.2, 4).jitter(2), ladder().swap_every(1)))),
+        ("tempered_independence", Arc::new(Tempering::new(Independence::new([0.2], [1.5]), ladder()))),
     ]
 }
 

@@ -34,7 +34,7 @@ pub fn steps(q: &[f64], p: &[f64], step_size: f64, inverse_mass: f64, substeps: 
     state.energy = target.energy_and_grad(params, q, &mut state.grad);
     // The integrator moves v = M^(-1/2) p.
     state.momentum = p.iter().map(|p| p * scale).collect();
-    let control = Control { step_size: step_size as f32, temperature: 1.0, noise_variance: 0.0, substeps: substeps as f32 };
+    let control = Control { step_size: step_size as f32, temperature: 1.0, level: 0.0, substeps: substeps as f32 };
     let kernel_params = vec![scale as f32; dim];
     let draws = Draws::new([0, 0], 0, 0);
     leapfrog(&Step { target: &target, params, kernel_params: &kernel_params, control, draws }, &mut state);

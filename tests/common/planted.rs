@@ -6,7 +6,7 @@ use ergodic::{
     Result, Schedule,
     adapt::{Adaptive, Settings},
     energy::Energy,
-    kernel::{Info, Kernel, State, Step},
+    kernel::{Info, Kernel, Ladder, State, Step},
 };
 
 /// A change of what the twin reads, or of the whole transition.
@@ -20,6 +20,7 @@ type Twist = fn(Settings) -> Settings;
 pub struct Planted {
     real: Arc<dyn Kernel>,
     source: &'static str,
+    stage: &'static str,
     twin: Twin,
     settings: Twist,
 }
@@ -27,28 +28,33 @@ pub struct Planted {
 impl Planted {
     /// The real kernel with one piece of its WGSL text replaced.
     pub fn wgsl(real: Arc<dyn Kernel>, piece: &str, fault: &str) -> Arc<dyn Kernel> {
-        let text = real.source();
-        assert!(text.contains(piece), "{} no longer has `{piece}`; plant its fault another way", real.name());
-        // Leaked, since the trait wants a text that lives as long as the program.
-        let source = Box::leak(text.replace(piece, fault).into_boxed_str());
-        Arc::new(Self {
-            real,
-            source,
-            twin: |real, step, state, scratch| real.transition(step, state, scratch),
-            settings: |s| s,
-        })
+        let source = replaced(real.source(), piece, fault);
+        let twin: Twin = |real, step, state, scratch| real.transition(step, state, scratch);
+        Arc::new(Self { source, stage: real.stage(), real, twin, settings: |s| s })
     }
 
     /// The real kernel with another twin.
     pub fn twin(real: Arc<dyn Kernel>, twin: Twin) -> Arc<dyn Kernel> {
-        Arc::new(Self { source: real.source(), real, twin, settings: |s| s })
+        Arc::new(Self { source: real.source(), stage: real.stage(), real, twin, settings: |s| s })
     }
 
     /// The real kernel, but a warm-up's settings are changed on their way to it.
     pub fn settings(real: Arc<dyn Kernel>, settings: Twist) -> Arc<dyn Kernel> {
         let twin: Twin = |real, step, state, scratch| real.transition(step, state, scratch);
-        Arc::new(Self { source: real.source(), real, twin, settings })
+        Arc::new(Self { source: real.source(), stage: real.stage(), real, twin, settings })
     }
+
+    /// The real kernel with one piece of the WGSL text of its stage replaced.
+    pub fn stage(real: Arc<dyn Kernel>, piece: &str, fault: &str) -> Arc<dyn Kernel> {
+        let twin: Twin = |real, step, state, scratch| real.transition(step, state, scratch);
+        Arc::new(Self { source: real.source(), stage: replaced(real.stage(), piece, fault), real, twin, settings: |s| s })
+    }
+}
+
+/// A text with one piece of it replaced; leaked, since the trait wants one that lives as long as the program.
+pub fn replaced(text: &'static str, piece: &str, fault: &str) -> &'static str {
+    assert!(text.contains(piece), "there is no `{piece}` any more; plant its fault another way");
+    Box::leak(text.replace(piece, fault).into_boxed_str())
 }
 
 impl Kernel for Planted {
@@ -99,7 +105,16 @@ impl Kernel for Planted {
     }
     fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
         let real = self.real.with_settings(&(self.settings)(settings.clone()))?;
-        Some(Arc::new(Self { real, source: self.source, twin: self.twin, settings: self.settings }))
+        Some(Arc::new(Self { real, source: self.source, stage: self.stage, twin: self.twin, settings: self.settings }))
+    }
+    fn step_scale(&self, temperature: f64) -> f64 {
+        self.real.step_scale(temperature)
+    }
+    fn ladder(&self) -> Option<&Ladder> {
+        self.real.ladder()
+    }
+    fn stage(&self) -> &'static str {
+        self.stage
     }
     fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
         (self.twin)(&*self.real, step, state, scratch)

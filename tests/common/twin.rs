@@ -54,12 +54,8 @@ fn margin(energy: &dyn Energy, kernel: &dyn Kernel, x: &[f64], chain: usize) -> 
         // As src/chains/setup.rs draws it.
         least + (Draws::new(key(SEED, Stream::Substeps, 0), 0, 0).uniform(0) * f64::from(most - least + 1)) as u32
     };
-    let control = Control {
-        step_size: kernel.step_size().at(0) as f32,
-        temperature: 1.0,
-        noise_variance: 0.0,
-        substeps: substeps as f32,
-    };
+    let control =
+        Control { step_size: kernel.step_size().at(0) as f32, temperature: 1.0, level: 0.0, substeps: substeps as f32 };
     let draws = Draws::new(key(SEED, Stream::Transition, 0), chain as u32, 0);
     let kernel_params = kernel.params(x.len());
     let step = Step { target: energy, params, kernel_params: &kernel_params, control, draws };
