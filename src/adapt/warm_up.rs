@@ -301,8 +301,8 @@ impl WarmUp {
             let length = self.trajectory.mean_length();
             let is_long = (length / self.last_length).ln().abs() < 0.25 || self.adaptive.most_leapfrog_steps.is_none();
             let (change, coordinate) = self.change(steps);
-            // Chains that come in one by one from far out.
-            let comes_in = self.last.outlying().1 > 1.2 * self.window.outlying().1 + 1e-3;
+            // Chains that come in one by one from far out, to a tenth of a chain.
+            let comes_in = self.last.outlying().1 > 1.2 * self.window.outlying().1 + 0.1 / self.chains as f64;
             let moves = self.adaptive.most_leapfrog_steps.is_none_or(|_| length > SHORT);
             let is_settled = change < 1.0 && !comes_in && moves && is_long && self.of_stage >= SHAPE_WINDOWS * steps;
             self.last_length = length;
