@@ -8,15 +8,16 @@
 
 use crate::{Error, Result};
 
+mod drive;
 mod dual_averaging;
 mod mass;
 mod record;
 mod trajectory;
 mod warm_up;
 
+pub(crate) use drive::{Adapted, Adapting, ensure, warm_up};
 pub use record::{Adaptation, Warning};
 pub use warm_up::Warmup;
-pub(crate) use warm_up::{Adapted, Adapting, ensure, warm_up};
 
 /// Settings that a warm-up finds, and a kernel runs with.
 #[derive(Debug, Clone, PartialEq)]
