@@ -107,6 +107,7 @@ fn advance(
     if (UNADJUSTED) { stopped = carry_in[n * STOPPED_ROW + index] != 0.0; }
     if (COLLECT) { moments_begin(index, run.first_draw, &x, e); }
     stage_begin(index, local);
+    draws_begin(index);
 
     var accepted = 0u;
     var acceptance = 0u;              // sum in units of 2^-16
@@ -133,6 +134,7 @@ fn advance(
         failures += select(0u, 1u, failed);
         stage_after(chain, given.first_step + k, control, &x, &grad, &e);
         if (COLLECT) { moments_add(run.first_draw + k + 1u, &x, e); }
+        draws_add(&x, e);
     }
 
     let end = canary(chain);

@@ -200,8 +200,12 @@ impl Gpu {
 
     /// The contents of a buffer whose mapping has been waited for.
     pub(crate) fn mapped<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<T>> {
-        let view = staging.get_mapped_range(0..bytes).map_err(|e| Error::Device(e.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        Ok(bytemuck::pod_collect_to_vec(&self.view(staging, bytes)?))
+    }
+
+    /// The same, as it is mapped.
+    pub(crate) fn view(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<wgpu::BufferView> {
+        staging.get_mapped_range(0..bytes).map_err(|e| Error::Device(e.to_string()))
     }
 
     /// An error that the device reported since the last call, if any.

@@ -151,6 +151,17 @@ pub enum Error {
     /// What was asked for cannot be done with this energy or kernel.
     #[error("{0}")]
     Unsupported(String),
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A sink of the caller's own does not take draws.
+    #[error("the draws were not taken: {0}")]
+    Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     File {

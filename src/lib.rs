@@ -18,6 +18,7 @@ pub mod program;
 pub mod random;
 mod schedule;
 mod start;
+pub mod store;
 
 pub use adapt::Warmup;
 pub use backend::Backend;

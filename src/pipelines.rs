@@ -1,8 +1,33 @@
-//! The compute pipelines of one energy under one kernel; the one that collects moments is compiled when first asked for.
+//! The compute pipelines of one energy under one kernel; those that collect moments, or store draws as well, are compiled when first
+//! asked for.
 
 use std::sync::Arc;
 
-use crate::{Error, Gpu, Program, Result, chains::rows::Rows, energy::Energy, kernel::Kernel, program::Options};
+use crate::{
+    Error, Gpu, Program, Result,
+    chains::rows::Rows,
+    energy::Energy,
+    kernel::Kernel,
+    program::{self, Options},
+};
+
+/// What a dispatch does besides its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Nothing.
+    Advance,
+    /// Moments.
+    Collect,
+    /// Moments, and draws into a buffer.
+    Store,
+}
+
+/// What a pipeline binds.
+#[derive(Debug)]
+struct Layout {
+    bindings: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
 
 /// Compiled entry points and the parameters they read.
 #[derive(Debug)]
@@ -11,10 +36,10 @@ pub(crate) struct Pipelines {
     kernel: Arc<dyn Kernel>,
     options: Options,
     pub(crate) start: wgpu::ComputePipeline,
-    advance: Option<wgpu::ComputePipeline>,
-    collect: Option<wgpu::ComputePipeline>,
-    pub(crate) bindings: wgpu::BindGroupLayout,
-    layout: wgpu::PipelineLayout,
+    /// One a task.
+    advance: [Option<wgpu::ComputePipeline>; 3],
+    layout: Layout,
+    layout_with_draws: Layout,
     module: wgpu::ShaderModule,
     /// The energy's parameters, then the kernel's.
     pub(crate) params: wgpu::Buffer,
@@ -23,57 +48,51 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>, scheduled: bool) -> Result<Self> {
-        let options = Options { collect: false, scheduled, software: gpu.is_software() };
+        let options = Options { collect: false, store: false, scheduled, software: gpu.is_software() };
         let program = Program::new(&*target, &*kernel, options)?;
-        let device = gpu.device();
-        let entries: Vec<_> = (0..8)
-            .map(|binding| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match binding {
-                        0 => wgpu::BufferBindingType::Uniform,
-                        1 if program.caches_params() => wgpu::BufferBindingType::Uniform,
-                        1 | 2 | 3 | 5 => wgpu::BufferBindingType::Storage { read_only: true },
-                        _ => wgpu::BufferBindingType::Storage { read_only: false },
-                    },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            })
-            .collect();
-        let bindings =
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("ergodic"), entries: &entries });
-        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("ergodic"),
-            bind_group_layouts: &[Some(&bindings)],
-            immediate_size: 0,
-        });
+        let [layout, layout_with_draws] =
+            [false, true].map(|store| Layout::new(gpu, program.caches_params(), program::bindings(store)));
         let module = module(gpu, &program);
-        let start = compile(gpu, &layout, &module, "start")?;
+        let start = compile(gpu, &layout.pipeline, &module, "start")?;
         let shares = program.shares();
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&params(&*target, &*kernel, shares)));
-        let mut pipelines =
-            Self { target, kernel, options, start, advance: None, collect: None, bindings, layout, module, params, shares };
-        pipelines.advance(gpu, false)?;
+        let mut pipelines = Self {
+            target,
+            kernel,
+            options,
+            start,
+            advance: [None, None, None],
+            layout,
+            layout_with_draws,
+            module,
+            params,
+            shares,
+        };
+        pipelines.advance(gpu, Task::Advance)?;
         Ok(pipelines)
     }
 
     /// The pipeline that runs steps.
-    pub(crate) fn advance(&mut self, gpu: &Gpu, collect: bool) -> Result<&wgpu::ComputePipeline> {
-        let slot = if collect { &mut self.collect } else { &mut self.advance };
+    pub(crate) fn advance(&mut self, gpu: &Gpu, task: Task) -> Result<&wgpu::ComputePipeline> {
+        let slot = &mut self.advance[task as usize];
         match slot {
             Some(pipeline) => Ok(pipeline),
             None => {
-                let module = if collect {
-                    module(gpu, &Program::new(&*self.target, &*self.kernel, Options { collect, ..self.options })?)
-                } else {
+                let module = if task == Task::Advance {
                     self.module.clone()
+                } else {
+                    let options = Options { collect: true, store: task == Task::Store, ..self.options };
+                    module(gpu, &Program::new(&*self.target, &*self.kernel, options)?)
                 };
-                Ok(slot.insert(compile(gpu, &self.layout, &module, "advance")?))
+                let layout = if task == Task::Store { &self.layout_with_draws } else { &self.layout };
+                Ok(slot.insert(compile(gpu, &layout.pipeline, &module, "advance")?))
             }
         }
+    }
+
+    /// The layout of the bindings, with a buffer of draws or without.
+    pub(crate) fn bindings(&self, draws: bool) -> &wgpu::BindGroupLayout {
+        if draws { &self.layout_with_draws.bindings } else { &self.layout.bindings }
     }
 
     /// Replaces the kernel by one that differs in its settings alone.
@@ -114,6 +133,37 @@ fn params(target: &dyn Energy, kernel: &dyn Kernel, shares: usize) -> Vec<f32> {
     // Whole lanes are read past the last parameter, a uniform binding holds whole vectors, and none may be empty.
     values.resize((values.len() + 8 * shares).next_multiple_of(4), 0.0);
     values
+}
+
+impl Layout {
+    fn new(gpu: &Gpu, uniform_params: bool, bindings: usize) -> Self {
+        let entries: Vec<_> = (0..bindings as u32)
+            .map(|binding| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match binding {
+                        0 => wgpu::BufferBindingType::Uniform,
+                        1 if uniform_params => wgpu::BufferBindingType::Uniform,
+                        1 | 2 | 3 | 5 => wgpu::BufferBindingType::Storage { read_only: true },
+                        _ => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let device = gpu.device();
+        let bindings =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("ergodic"), entries: &entries });
+        let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("ergodic"),
+            bind_group_layouts: &[Some(&bindings)],
+            immediate_size: 0,
+        });
+        Self { bindings, pipeline }
+    }
 }
 
 fn module(gpu: &Gpu, program: &Program) -> wgpu::ShaderModule {

@@ -74,18 +74,20 @@ impl Composer {
     }
 }
 
-/// What a program is compiled for, besides its energy and kernel. The results do not depend on it but for `collect`.
+/// What a program is compiled for, besides its energy and kernel. The results do not depend on it but for `collect` and `store`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// Collect the moments of every step.
     pub collect: bool,
+    /// Write the draws of some chains into a buffer of their own; asks for `collect`.
+    pub store: bool,
     /// Read the step size and its like from a table, a row a step; else they never change.
     pub scheduled: bool,
     /// Write the text as software Vulkan runs it best: few parameters are copied into variables, loops over lanes are written out.
     pub software: bool,
 }
 
-/// A checked WGSL program for one energy, one kernel, and with or without moments.
+/// A checked WGSL program for one energy, one kernel, and with or without moments and draws.
 #[derive(Debug)]
 pub struct Program {
     source: String,
@@ -158,8 +160,12 @@ impl Program {
         parts.push(Part::new(kernel.name(), kernel.source()));
         parts.push(Part::new("stage", kernel.stage()));
         parts.push(Part::new("moments", include_str!("../shaders/moments.wgsl")));
+        parts.push(match options.store {
+            true => Part::new("draws", include_str!("../shaders/draws.wgsl")),
+            false => Part::new("draws", "fn draws_begin(index: u32) {}\nfn draws_add(x: ptr<function, Point>, e: f32) {}\n"),
+        });
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
-        let mut program = Self::join(&parts, energy)?;
+        let mut program = Self::join(&parts, energy, bindings(options.store))?;
         if unrolled {
             // Only now, so that mistakes are reported in the text as it was written.
             let text = unroll::unroll(&program.source, lanes(dim).1.div_ceil(shares));
@@ -169,16 +175,13 @@ impl Program {
     }
 
     /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
-    fn join(parts: &[Part], energy: Range<usize>) -> Result<Self> {
+    fn join(parts: &[Part], energy: Range<usize>, expected: usize) -> Result<Self> {
         let program = parse(parts, energy, |_| Ok(()))?;
         let module = &program.module;
         let names: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-        let bindings = module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
-        if names != ["start", "advance"] || bindings != 8 || !module.overrides.is_empty() {
-            return Err(shader_error(
-                "program",
-                format!("unexpected entry points or bindings: {names:?}, {bindings} bindings"),
-            ));
+        let found = module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
+        if names != ["start", "advance"] || found != expected || !module.overrides.is_empty() {
+            return Err(shader_error("program", format!("unexpected entry points or bindings: {names:?}, {found} bindings")));
         }
         Ok(program)
     }
@@ -202,6 +205,11 @@ impl Program {
     pub fn module(&self) -> (&naga::Module, &naga::valid::ModuleInfo) {
         (&self.module, &self.info)
     }
+}
+
+/// Bindings of a program: see shaders/contract.wgsl and shaders/draws.wgsl.
+pub(crate) fn bindings(store: bool) -> usize {
+    8 + usize::from(store)
 }
 
 /// Parses a text of an energy together with the contract alone, and, once `inspect` has seen it, validates it.

@@ -13,7 +13,7 @@ fn main() -> std::process::ExitCode {
             let energy = energy.clone();
             suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {
                 for on in [false, true] {
-                    let options = Options { collect: on, scheduled: on, software: on };
+                    let options = Options { collect: on, store: on, scheduled: on, software: on };
                     let program = Program::new(&*energy, &*kernel, options).unwrap();
                     translate(&program);
                 }

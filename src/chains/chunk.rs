@@ -1,11 +1,11 @@
 //! The device buffers of some of the chains: as many as fit a storage binding.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytemuck::{Pod, Zeroable};
 
 use super::rows::Rows;
-use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines};
+use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines, program};
 
 /// Buffers that the state goes round in: a slice in flight reads one and writes the next, and two slices in flight keep a device
 /// busy. Where many chunks make a slice, one does.
@@ -38,6 +38,10 @@ pub(crate) struct Run {
     pub(crate) canary_steps: u32,
     pub(crate) canary_salt: u32,
     pub(crate) first_draw: u32,
+    pub(crate) thin: u32,
+    pub(crate) until_draw: u32,
+    pub(crate) stored_first: u32,
+    pub(crate) stored_chains: u32,
     pub(crate) padding: u32,
 }
 
@@ -76,6 +80,8 @@ struct Berth {
     bound: Vec<(Vec<wgpu::Buffer>, wgpu::BindGroup)>,
     staging: Option<wgpu::Buffer>,
     stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
+    /// Where a dispatch puts draws, and where the host reads them.
+    draws: Option<[wgpu::Buffer; 2]>,
 }
 
 /// The buffers of `chains` chains from `first` on.
@@ -100,11 +106,30 @@ pub(crate) struct Flight {
     bytes: u64,
     /// A copy of the staging buffer's handle: unmapped when the flight is dropped, landed or not.
     staging: wgpu::Buffer,
+    /// The same of its draws, and their bytes.
+    draws: Option<(wgpu::Buffer, u64)>,
+}
+
+/// Bytes of the draws of a dispatch, and of the largest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrawBytes {
+    pub(crate) used: u64,
+    pub(crate) room: u64,
+}
+
+impl Flight {
+    /// The draws of a dispatch that has landed, `[draw][dim + 1][stored chain]`; None where it has none.
+    pub(crate) fn draws(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
+        self.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
+    }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.staging.unmap();
+        if let Some((staging, _)) = &self.draws {
+            staging.unmap();
+        }
     }
 }
 
@@ -215,7 +240,7 @@ impl Chunk {
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
         // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
         let state = [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]];
-        let bind = berth.bind(gpu, pipelines, &[control], state);
+        let bind = berth.bind(gpu, pipelines, &[control], state, false);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
         let submission = gpu.queue().submit([encoder.finish()]);
@@ -242,6 +267,7 @@ impl Chunk {
         from: usize,
         run: Run,
         controls: &[Control],
+        draws: Option<DrawBytes>,
     ) -> Flight {
         let to = (from + 1) % self.positions.len();
         let index = self.next_berth;
@@ -259,8 +285,13 @@ impl Chunk {
             _ => berth.staging.insert(gpu.buffer("staging", bytes, uses)).clone(),
         };
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
+        if let Some(DrawBytes { room, .. }) = draws
+            && berth.draws.as_ref().is_none_or(|[_, staging]| staging.size() < room)
+        {
+            berth.draws = Some([gpu.buffer("draws", room, STATE), gpu.buffer("draws staging", room, uses)]);
+        }
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
-        let bind = berth.bind(gpu, pipelines, controls, state);
+        let bind = berth.bind(gpu, pipelines, controls, state, draws.is_some());
         let berth = &self.berths[index];
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
         self.dispatch(gpu, pipelines, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
@@ -273,9 +304,17 @@ impl Chunk {
             encoder.copy_buffer_to_buffer(&berth.outcome, landed_bytes, &staging, watched_at, outcome_bytes);
             encoder.copy_buffer_to_buffer(state[1], 0, &staging, watched_at + outcome_bytes, position_bytes);
         }
+        // A dispatch between two draws has none, but binds the buffer.
+        let draws = draws.filter(|bytes| bytes.used > 0).zip(berth.draws.as_ref()).map(|(bytes, [written, staging])| {
+            encoder.copy_buffer_to_buffer(written, 0, staging, 0, bytes.used);
+            (staging.clone(), bytes.used)
+        });
         let submission = gpu.queue().submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        Flight { run, berth: index, submission, bytes, staging }
+        if let Some((staging, bytes)) = &draws {
+            staging.map_async(wgpu::MapMode::Read, 0..*bytes, |_| {});
+        }
+        Flight { run, berth: index, submission, bytes, staging, draws }
     }
 
     /// Waits for a dispatch and takes what it wrote.
@@ -327,6 +366,15 @@ impl Chunk {
         gpu.queue().submit([encoder.finish()]);
     }
 
+    /// Gives the memory of draws back.
+    pub(crate) fn drop_draws(&mut self) {
+        self.berths.iter_mut().filter(|berth| berth.draws.is_some()).for_each(|berth| {
+            berth.draws = None;
+            // Bind groups keep what they bind.
+            berth.bound.retain(|(buffers, _)| buffers.len() == program::bindings(false));
+        });
+    }
+
     /// The rows of moments, `[row][chain]`, in the ring's buffer `from`.
     pub(crate) fn moments(&self, gpu: &Gpu, rows: &Rows, from: usize, timeout: Duration) -> Result<Vec<f32>> {
         let (at, bytes) = ((rows.moments() * self.chains * 4) as u64, (rows.of_moments() * self.chains * 4) as u64);
@@ -336,6 +384,13 @@ impl Chunk {
     /// One row of the carry, in the ring's buffer `current`.
     pub(crate) fn read_row(&self, gpu: &Gpu, row: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
         gpu.read(&self.carry[current], (row * self.chains * 4) as u64, (self.chains * 4) as u64, timeout)
+    }
+
+    /// Those of its chains, counted from its first, that are among these.
+    pub(crate) fn stored(&self, chains: &Range<usize>) -> Range<usize> {
+        let first = chains.start.clamp(self.first, self.first + self.chains);
+        let end = chains.end.clamp(first, self.first + self.chains);
+        first - self.first..end - self.first
     }
 
     pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
@@ -374,16 +429,24 @@ impl Chunk {
 
 impl Berth {
     /// Binds the state [positions in, positions out, carry in, carry out] and what else a dispatch needs.
-    fn bind(&mut self, gpu: &Gpu, pipelines: &Pipelines, controls: &[Control], state: [&wgpu::Buffer; 4]) -> wgpu::BindGroup {
+    fn bind(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        controls: &[Control],
+        state: [&wgpu::Buffer; 4],
+        with_draws: bool,
+    ) -> wgpu::BindGroup {
         let rows: &[u8] = bytemuck::cast_slice(controls);
         if (self.controls.size() as usize) < rows.len() {
             self.controls = gpu.buffer("controls", rows.len().next_power_of_two() as u64, CONTROLS);
         }
         gpu.queue().write_buffer(&self.controls, 0, rows);
         let [positions_in, positions_out, carry_in, carry_out] = state;
-        let buffers =
-            [&self.run, &pipelines.params, &self.controls, positions_in, positions_out, carry_in, carry_out, &self.outcome];
-        if let Some((_, bound)) = self.bound.iter().find(|(of, _)| of.iter().eq(buffers)) {
+        let mut buffers =
+            vec![&self.run, &pipelines.params, &self.controls, positions_in, positions_out, carry_in, carry_out, &self.outcome];
+        buffers.extend(self.draws.as_ref().filter(|_| with_draws).map(|[draws, _]| draws));
+        if let Some((_, bound)) = self.bound.iter().find(|(of, _)| of.iter().eq(buffers.iter().copied())) {
             return bound.clone();
         }
         let entries: Vec<_> = buffers
@@ -393,7 +456,7 @@ impl Berth {
             .collect();
         let bound = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("ergodic"),
-            layout: &pipelines.bindings,
+            layout: pipelines.bindings(with_draws),
             entries: &entries,
         });
         if self.bound.len() == MOST_BOUND {

@@ -1,6 +1,6 @@
 //! Collecting moments: for so many draws, until they are precise enough, or until time is up.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use serde::Serialize;
 
@@ -10,7 +10,11 @@ use super::{
     precision::Coordinate,
     progress::{Call, Phase},
 };
-use crate::{Error, Result, error::positive};
+use crate::{
+    Chains, Error, Result,
+    error::positive,
+    store::{Sink, Storing},
+};
 
 /// Draws at the first look at a goal; further looks follow when the goal may be met, at the latest after twice as many.
 const FIRST_LOOK: u64 = 16;
@@ -24,6 +28,9 @@ pub struct Collect {
     pub(crate) goal: Option<Goal>,
     pub(crate) within: Option<Duration>,
     pub(crate) goes_on: bool,
+    pub(crate) thin: u64,
+    /// First and end of the chains whose draws are stored; all of them unless said.
+    chains: Option<[usize; 2]>,
 }
 
 /// How precise the moments of every coordinate shall be.
@@ -70,7 +77,7 @@ impl Goal {
 impl Collect {
     /// The moments of every state over so many steps.
     pub fn draws(draws: u64) -> Self {
-        Self { draws, goal: None, within: None, goes_on: false }
+        Self { draws, goal: None, within: None, goes_on: false, thin: 1, chains: None }
     }
 
     /// The moments of every state until they are as precise as that; at most 2²⁰ draws unless said.
@@ -91,6 +98,49 @@ impl Collect {
     /// Adds to what the last `collect` collected (before it was cancelled, say, or saved), where no `advance` came between.
     pub fn go_on(self) -> Self {
         Self { goes_on: true, ..self }
+    }
+
+    /// Stores every n-th draw, the n-th first, where there is a sink; every one unless said. Moments are of every draw.
+    pub fn thin(self, thin: u64) -> Self {
+        Self { thin, ..self }
+    }
+
+    /// Stores the draws of these chains, counted from 0, where there is a sink; of all unless said. Moments are of every chain.
+    pub fn stored_chains(self, chains: Range<usize>) -> Self {
+        Self { chains: Some([chains.start, chains.end]), ..self }
+    }
+
+    /// Bytes of the draws that [`collect_into`](Chains::collect_into) will hand out at most: draws / thin × (dim + 1) × stored chains
+    /// × 4, the one being for the energy.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a thinning of 0 and for chains that there are not; [`Error::Limit`] for more bytes than 64 bits count.
+    pub fn stored_bytes(&self, chains: &dyn Chains) -> Result<u64> {
+        self.bytes(chains.dim(), chains.count())
+    }
+
+    fn bytes(&self, dim: usize, chains: usize) -> Result<u64> {
+        let stored = self.stored(chains)?.len() as u64;
+        let bytes = (dim as u64 + 1).checked_mul(4).and_then(|b| b.checked_mul(stored)?.checked_mul(self.draws / self.thin));
+        bytes.filter(|&bytes| bytes <= i64::MAX as u64).ok_or_else(|| Error::Limit {
+            what: "draws to store".into(),
+            asked: self.draws / self.thin,
+            allowed: i64::MAX as u64 / 4 / (dim as u64 + 1) / stored,
+            limit: "63-bit sizes".into(),
+        })
+    }
+
+    /// The chains whose draws are stored, of so many.
+    pub(crate) fn stored(&self, chains: usize) -> Result<Range<usize>> {
+        if self.thin == 0 {
+            return Err(Error::setting("thin", 0, "must be at least 1"));
+        }
+        let [first, end] = self.chains.unwrap_or([0, chains]);
+        if first >= end || end > chains {
+            let why = format!("must be at least one of the {chains} chains");
+            return Err(Error::setting("stored chains", format!("{first}..{end}"), why));
+        }
+        Ok(first..end)
     }
 }
 
@@ -180,8 +230,11 @@ pub(crate) trait Collecting {
     /// Begins a collection, or goes on with the last one; the draws that it has already.
     fn begin(&mut self, goes_on: bool) -> Result<u64>;
 
-    /// Runs steps and collects; ends early, without an error, where the call's time is up. The steps that were run.
-    fn run(&mut self, steps: u64, call: &Call) -> Result<u64>;
+    /// Steps since the start.
+    fn steps_done(&self) -> u64;
+
+    /// Runs steps, collects, and hands out draws where they are stored; ends early, without an error, where the call's time is up. The steps that were run.
+    fn run(&mut self, steps: u64, call: &Call, storing: Option<&mut Storing<'_>>) -> Result<u64>;
 
     /// What has been collected.
     fn moments(&self) -> Result<Moments>;
@@ -190,15 +243,28 @@ pub(crate) trait Collecting {
     fn report_of(&self, moments: &Moments) -> Report;
 }
 
-/// Runs a collection to its end.
-pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect) -> Result<Report> {
+/// Runs a collection to its end, and stores its draws where there is a sink.
+pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect, sink: Option<&mut dyn Sink>) -> Result<Report> {
     if collect.draws == 0 {
         return Err(Error::setting("draws", 0, "must be at least 1"));
     }
     if let Some(goal) = collect.goal {
         goal.validate(chains.setup())?;
     }
+    if sink.is_some() {
+        collect.bytes(chains.setup().target.dim(), chains.setup().chains)?;
+    }
     let already = chains.begin(collect.goes_on)?;
+    let begin = |sink| Storing::begin(sink, &collect, chains.setup(), already, chains.steps_done());
+    let Some(mut storing) = sink.map(begin).transpose()? else {
+        return run(chains, &collect, already, None);
+    };
+    let report = run(chains, &collect, already, Some(&mut storing));
+    let ended = storing.end();
+    report.and_then(|report| ended.map(|()| report))
+}
+
+fn run(chains: &mut impl Collecting, collect: &Collect, already: u64, mut storing: Option<&mut Storing<'_>>) -> Result<Report> {
     let last = already.saturating_add(collect.draws);
     // Looking at the moments empties the device's queue, so it is done only where somebody wants to know.
     let looks = collect.goal.is_some() || chains.setup().on_progress.is_some();
@@ -207,7 +273,7 @@ pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect) -> Result<
     let mut look = if looks { FIRST_LOOK.max(already + already / 4).min(last) } else { last };
     loop {
         let asked = look - draws;
-        let done = chains.run(asked, &call)?;
+        let done = chains.run(asked, &call, storing.as_deref_mut())?;
         (draws, call.done) = (draws + done, call.done + done);
         let moments = chains.moments()?;
         let dim = chains.setup().target.dim();

@@ -25,6 +25,7 @@ use crate::{
     energy::{Energy, Params},
     kernel::{End, Failure, Kernel, Rungs, State, Step, Swapped},
     random::{Draws, Epochs, Stream, key},
+    store::{BATCH_BYTES, Sink, Storing},
 };
 
 /// Chains on the CPU, in f64, in parallel over chains (rayon).
@@ -54,11 +55,14 @@ pub struct CpuChains {
 }
 
 /// What one chain did in a slice.
+#[derive(Default)]
 struct Slice {
     accepted: u64,
     acceptance: f64,
     /// Their number, and the first: step, kind and position.
     failures: Option<(u64, u64, Failure, Vec<f64>)>,
+    /// Draws to store, `[draw][dim + 1]`.
+    draws: Vec<f32>,
 }
 
 /// Moments of the watched values of one chain: the coordinates, the energy, and the Hamiltonian where the kernel has one.
@@ -213,7 +217,7 @@ impl CpuChains {
     }
 
     /// Runs the steps first..first + n of every chain.
-    fn slice(&mut self, first: u64, n: u64, epochs: &Epochs, collects: bool) -> Vec<Slice> {
+    fn slice(&mut self, first: u64, n: u64, epochs: &Epochs, collects: bool, storing: Option<&Storing<'_>>) -> Vec<Slice> {
         let controls = self.setup.controls(first, n);
         let key = key(self.setup.seed, Stream::Transition, epochs.epoch(first));
         let dim = self.target.dim();
@@ -224,6 +228,7 @@ impl CpuChains {
             // Steps that collect nothing leave the moments alone.
             self.gathered.resize_with(self.states.len(), Gathered::default);
         }
+        let stored = storing.map(|storing| (storing.chains.clone(), storing.thin));
         let rungs = self.setup.rungs();
         let ladder = Rungs::of(kernel, kernel_params);
         let kernel_params = ladder.map_or(kernel_params, |ladder| ladder.inner);
@@ -233,7 +238,8 @@ impl CpuChains {
         let work = groups.map_init(
             || (State::zeros(dim), vec![vec![0.0; dim]; rungs]),
             |(scratch, lasts), (group, ((((states, stopped), gathered), ends), weights))| {
-                let mut slices: Vec<_> = (0..rungs).map(|_| Slice { accepted: 0, acceptance: 0.0, failures: None }).collect();
+                let mut slices: Vec<_> = (0..rungs).map(|_| Slice::default()).collect();
+                let thin = |chain: usize| stored.as_ref().filter(|(chains, _)| chains.contains(&chain)).map(|&(_, thin)| thin);
                 for k in 0..n {
                     let control = |k: u64| controls[(k as usize).min(controls.len() - 1)];
                     let step = epochs.step_in_epoch(first + k);
@@ -277,6 +283,11 @@ impl CpuChains {
                         for (gathered, swapped) in gathered.iter_mut().zip(swapped.unwrap_or_default()) {
                             gathered.count(swapped);
                         }
+                        for (rung, (slice, state)) in slices.iter_mut().zip(&*states).enumerate() {
+                            if thin(group * rungs + rung).is_some_and(|thin| gathered[rung].draws.is_multiple_of(thin)) {
+                                slice.draws.extend(state.x.iter().chain([&state.energy]).map(|&v| v as f32));
+                            }
+                        }
                     }
                 }
                 slices
@@ -309,15 +320,31 @@ impl Collecting for CpuChains {
         Ok(0)
     }
 
-    fn run(&mut self, steps: u64, call: &Call) -> Result<u64> {
+    fn steps_done(&self) -> u64 {
+        self.clock.steps
+    }
+
+    fn run(&mut self, steps: u64, call: &Call, mut storing: Option<&mut Storing<'_>>) -> Result<u64> {
         let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
         let begun = self.clock.steps;
         let goal = begun + steps;
         while self.clock.steps < goal && !call.is_over() {
             let first = self.clock.steps;
-            let n = self.slice_steps.min(goal - first).min(epochs.left(first));
+            let state = self.gathered.first().map_or(0, |gathered| gathered.draws);
+            let most = storing
+                .as_ref()
+                .map_or(u64::MAX, |s| s.most_steps(state, (BATCH_BYTES / s.bytes_a_draw(s.chains.len())).max(1)));
+            let n = self.slice_steps.min(goal - first).min(epochs.left(first)).min(most);
             let slice_begun = Instant::now();
-            let slices = self.slice(first, n, &epochs, call.collects());
+            let slices = self.slice(first, n, &epochs, call.collects(), storing.as_deref());
+            if let Some(storing) = &mut storing {
+                let chains = storing.chains.clone();
+                let stored = chains.len();
+                let ready = storing.ready(state, state + n);
+                for (column, slice) in slices[chains].iter().enumerate() {
+                    slice.draws.iter().enumerate().for_each(|(row, &value)| ready[row * stored + column] = value);
+                }
+            }
             self.count(slices);
             let took = slice_begun.elapsed();
             self.clock.steps += n;
@@ -326,6 +353,9 @@ impl Collecting for CpuChains {
             self.clock.acceptance = self.ledger.acceptance;
             self.clock.gradients += gradients(&self.setup, first, n);
             self.slice_steps = next_steps(n, took, self.setup.slice).min(1 << 20);
+            if let Some(storing) = &mut storing {
+                storing.deliver()?;
+            }
             call.progress(&self.setup, self.clock.steps - begun, self.clock.steps)?;
         }
         Ok(self.clock.steps - begun)
@@ -380,11 +410,15 @@ impl Chains for CpuChains {
 
     fn advance(&mut self, steps: u64) -> Result<()> {
         adapt::ensure(self)?;
-        self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
+        self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
     }
 
     fn collect(&mut self, what: Collect) -> Result<Report> {
-        collect(self, what)
+        collect(self, what, None)
+    }
+
+    fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
+        collect(self, what, Some(sink))
     }
 
     fn report(&self) -> Report {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Chains, Collect, FailedAt, Report, Setup, Tally,
-    chunk::{self, CANARY_STEPS, Chunk, Flight, Landing, Run},
+    chunk::{self, CANARY_STEPS, Chunk, DrawBytes, Flight, Landing, Run},
     collect::{Collecting, collect},
     cpu::{gradients, next_steps},
     moments::{Moments, SEGMENT},
@@ -23,9 +23,10 @@ use crate::{
     adapt::{self, Adapted},
     check,
     kernel::{Control, Failure},
-    pipelines::Pipelines,
+    pipelines::{Pipelines, Task},
     program,
     random::{Epochs, Stream, key},
+    store::{BATCH_BYTES, Sink, Storing},
 };
 
 /// Steps of one dispatch: a tally of accepted steps has 16 bits.
@@ -75,6 +76,8 @@ struct Slice {
     first: u64,
     steps: u64,
     collects: bool,
+    /// States of the collection before it.
+    state: u64,
     submitted: Instant,
     flights: Vec<Flight>,
 }
@@ -186,23 +189,41 @@ impl GpuChains {
     }
 
     /// Submits the next slice from `first` on; it reads the ring's buffer `from` and writes the next.
-    fn submit(&mut self, first: u64, goal: u64, collects: bool, from: usize) -> Result<Slice> {
+    fn submit(&mut self, first: u64, goal: u64, collects: bool, from: usize, storing: Option<&Storing<'_>>) -> Result<Slice> {
         let epochs = Epochs::new(self.setup.kernel.slots(self.setup.target.dim()));
         // A segment of moments ends with a slice.
+        let state = self.moments.draws + self.open_draws + first - self.clock.steps;
         let first_draw = (self.open_draws + first - self.clock.steps) % SEGMENT;
         let cap = if collects { self.step_cap.min(SEGMENT - first_draw) } else { self.step_cap };
+        let room = storing.map_or(Ok(0), |storing| self.draw_room(storing))?;
+        let cap = storing.map_or(cap, |storing| cap.min(storing.most_steps(state, room)));
         let steps = self.slice_steps[usize::from(collects)].min(cap).min(goal - first).min(epochs.left(first));
         let controls = self.setup.controls(first, steps);
-        let pipeline = self.pipelines.advance(&self.gpu, collects)?.clone();
+        let pipeline = self.pipelines.advance(&self.gpu, if collects { Task::Collect } else { Task::Advance })?.clone();
+        let storing_pipeline = match storing {
+            Some(_) => self.pipelines.advance(&self.gpu, Task::Store)?.clone(),
+            None => pipeline.clone(),
+        };
         let submitted = Instant::now();
         let mut flights = Vec::with_capacity(self.chunks.len());
         for i in 0..self.chunks.len() {
             let run = Run { first_draw: first_draw as u32, ..self.run_of(self.chunks[i].first, first, steps, &controls) };
-            let run = Run { chains: self.chunks[i].chains as u32, ..run };
-            flights.push(self.chunks[i].fly(&self.gpu, &self.pipelines, &pipeline, from % self.ring, run, &controls));
+            let chunk = &mut self.chunks[i];
+            let mut run = Run { chains: chunk.chains as u32, ..run };
+            let stored = storing.map_or(0..0, |storing| chunk.stored(&storing.chains));
+            let mut draws = None;
+            if let Some(storing) = storing.filter(|_| !stored.is_empty()) {
+                run.thin = storing.thin.try_into().unwrap_or(u32::MAX);
+                run.until_draw = storing.until_draw(state).try_into().unwrap_or(u32::MAX);
+                (run.stored_first, run.stored_chains) = (stored.start as u32, stored.len() as u32);
+                let bytes = storing.bytes_a_draw(stored.len());
+                draws = Some(DrawBytes { used: storing.draws(state, state + steps) * bytes, room: room * bytes });
+            }
+            let pipeline = if draws.is_some() { &storing_pipeline } else { &pipeline };
+            flights.push(chunk.fly(&self.gpu, &self.pipelines, pipeline, from % self.ring, run, &controls, draws));
         }
         self.gpu.check(self.clock.steps)?;
-        Ok(Slice { first, steps, collects, submitted, flights })
+        Ok(Slice { first, steps, collects, state, submitted, flights })
     }
 
     /// The uniform of a dispatch of chains from `first_chain` (of these) on.
@@ -221,8 +242,52 @@ impl GpuChains {
             canary_steps: CANARY_STEPS,
             canary_salt: self.salt,
             first_draw: 0,
+            thin: 0,
+            until_draw: 0,
+            stored_first: 0,
+            stored_chains: 0,
             padding: 0,
         }
+    }
+
+    /// The most draws of a slice, so that their buffers are of bounded size and fit the device and the memory budget.
+    fn draw_room(&self, storing: &Storing<'_>) -> Result<u64> {
+        let limits = self.gpu.device().limits();
+        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let largest = self.chunks.iter().map(|chunk| chunk.stored(&storing.chains).len()).max().unwrap_or(0);
+        let (all, largest) = (storing.bytes_a_draw(storing.chains.len()), storing.bytes_a_draw(largest));
+        let room = (BATCH_BYTES / all).max(1).min(binding / largest);
+        let Some(budget) = self.setup.memory_budget else { return Ok(room) };
+        // A buffer and its staging for each slice in flight.
+        let copies = 2 * (self.ring as u64 - 1);
+        let state = self.setup.chains as u64 * chunk::bytes_a_chain(self.pipelines.dim(), &self.rows, self.ring);
+        let room = room.min(budget.saturating_sub(state) / (copies * all));
+        if room > 0 {
+            return Ok(room);
+        }
+        Err(Error::Limit {
+            what: "bytes of device memory for chains and draws".into(),
+            asked: state.saturating_add(copies * all),
+            allowed: budget,
+            limit: "the memory budget".into(),
+        })
+    }
+
+    /// Copies the draws of a slice that has landed.
+    fn take_draws(&self, slice: &Slice, storing: &mut Storing<'_>) -> Result<()> {
+        let views = slice.flights.iter().map(|flight| flight.draws(&self.gpu)).collect::<Result<Vec<_>>>()?;
+        let (stored, end) = (storing.chains.clone(), slice.state + slice.steps);
+        let ready = storing.ready(slice.state, end);
+        for (chunk, view) in self.chunks.iter().zip(&views) {
+            let Some(view) = view else { continue };
+            let of_chunk = chunk.stored(&stored);
+            let column = chunk.first + of_chunk.start - stored.start;
+            let rows: &[f32] = bytemuck::cast_slice(view);
+            for (to, from) in ready.chunks_exact_mut(stored.len()).zip(rows.chunks_exact(of_chunk.len())) {
+                to[column..column + from.len()].copy_from_slice(from);
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a slice. None: the driver cut it short.
@@ -239,12 +304,15 @@ impl GpuChains {
     }
 
     /// Counts a slice that is whole.
-    fn confirm(&mut self, slice: &Slice, landed: &[Landing]) -> Result<()> {
+    fn confirm(&mut self, slice: &Slice, landed: &[Landing], storing: Option<&mut Storing<'_>>) -> Result<()> {
         // All that can fail comes first: a slice is counted whole or not at all.
         let written = (self.current + 1) % self.ring;
         let failures = self.failures(slice, landed)?;
 
         let failed_at = self.first_failures(slice, &failures)?;
+        if let Some(storing) = storing {
+            self.take_draws(slice, storing)?;
+        }
         self.ledger.failed_at.extend(failed_at);
         for (chain, count, step, kind) in failures {
             self.ledger.fail(chain, count, step, kind);
@@ -316,8 +384,8 @@ impl GpuChains {
         if steps > 0 {
             let controls = self.setup.controls(first, steps);
             let run = Run { chains: rungs as u32, ..self.run_of(first_chain, first, steps, &controls) };
-            let pipeline = self.pipelines.advance(&self.gpu, false)?.clone();
-            let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls);
+            let pipeline = self.pipelines.advance(&self.gpu, Task::Advance)?.clone();
+            let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls, None);
             alone.land(&self.gpu, &flight, timeout, self.clock.steps)?;
             from = 1;
         }
@@ -362,6 +430,7 @@ impl Collecting for GpuChains {
         adapt::ensure(self)?;
         self.begun = self.clock;
         for chunk in &mut self.chunks {
+            chunk.drop_draws();
             chunk.make_room(&self.gpu, &self.rows, self.current);
         }
         if !goes_on || self.moments.chains() == 0 {
@@ -371,7 +440,11 @@ impl Collecting for GpuChains {
         Ok(self.moments.draws + self.open_draws)
     }
 
-    fn run(&mut self, steps: u64, call: &Call) -> Result<u64> {
+    fn steps_done(&self) -> u64 {
+        self.clock.steps
+    }
+
+    fn run(&mut self, steps: u64, call: &Call, mut storing: Option<&mut Storing<'_>>) -> Result<u64> {
         let mut last_confirmed = Instant::now();
         let collects = call.collects();
         let first = self.clock.steps;
@@ -383,9 +456,13 @@ impl Collecting for GpuChains {
                 self.settle()?;
             }
             while slices.len() < self.ring - 1 && ahead < goal && !call.is_over() {
-                let slice = self.submit(ahead, goal, collects, self.current + slices.len())?;
+                let slice = self.submit(ahead, goal, collects, self.current + slices.len(), storing.as_deref())?;
                 ahead += slice.steps;
                 slices.push_back(slice);
+            }
+            if let Some(storing) = &mut storing {
+                // While the device runs what has just been submitted.
+                storing.deliver()?;
             }
             let Some(slice) = slices.pop_front() else { break };
             let Some(landed) = self.land(&slice)? else {
@@ -399,7 +476,7 @@ impl Collecting for GpuChains {
                 ahead = self.clock.steps;
                 continue;
             };
-            self.confirm(&slice, &landed)?;
+            self.confirm(&slice, &landed, storing.as_deref_mut())?;
             let now = Instant::now();
             let took = now - slice.submitted.max(last_confirmed);
             self.clock.wall += now - last_confirmed;
@@ -474,11 +551,16 @@ impl Chains for GpuChains {
     fn advance(&mut self, steps: u64) -> Result<()> {
         adapt::ensure(self)?;
         self.close_segment()?;
-        self.run(steps, &Call::new(Phase::Advance, steps, None)).map(drop)
+        self.chunks.iter_mut().for_each(Chunk::drop_draws);
+        self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
     }
 
     fn collect(&mut self, what: Collect) -> Result<Report> {
-        collect(self, what)
+        collect(self, what, None)
+    }
+
+    fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
+        collect(self, what, Some(sink))
     }
 
     fn report(&self) -> Report {

@@ -23,7 +23,7 @@ pub use report::{FailureRow, Report, RungRow, TemperingReport};
 pub use setup::Setup;
 pub use tally::{FailedAt, Tally};
 
-use crate::{Result, Warmup};
+use crate::{Result, Warmup, store::Sink};
 
 /// Many chains that step together.
 ///
@@ -54,6 +54,15 @@ pub trait Chains: std::fmt::Debug + Send {
     /// As [`advance`](Self::advance); [`Error::Setting`](crate::Error::Setting) where no draws are asked for, or where a goal cannot
     /// be judged. After an error of the device or a cancellation, [`Collect::go_on`] keeps what was collected.
     fn collect(&mut self, collect: Collect) -> Result<Report>;
+
+    /// As [`collect`](Self::collect), and hands the draws to a sink as they come (see [`store`](crate::store)): every
+    /// [`thin`](Collect::thin)-th, of all chains or [some](Collect::stored_chains). They are what [`positions`](Self::positions) and
+    /// [`energies`](Self::energies) give at these steps, to the bit.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect) and [`Collect::stored_bytes`]; errors of the sink. Where a run is cancelled or fails, the sink has
+    /// got the draws so far.
+    fn collect_into(&mut self, collect: Collect, sink: &mut dyn Sink) -> Result<Report>;
 
     /// What has been run since the start, without moments.
     fn report(&self) -> Report;

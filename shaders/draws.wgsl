@@ -1,0 +1,32 @@
+// Draws that leave the device: every thin-th state of some of the chains goes into a buffer of its own as the steps go. Only a
+// program that stores draws has this part.
+
+@group(0) @binding(8) var<storage, read_write> draws: array<f32>;                // [draw][DIM + 1][stored chain]: positions, then energy
+
+var<private> is_stored: bool;
+var<private> until_draw: u32;           // steps to the next draw
+var<private> draw_at: u32;              // where it goes
+
+fn draws_begin(index: u32) {
+    let column = index - run.stored_first;      // wraps, and so is too large, for chains before the first
+    is_stored = !idle && column < run.stored_chains;
+    until_draw = run.until_draw;
+    draw_at = column;
+}
+
+// Counts a step, and writes the state where it is a draw.
+fn draws_add(x: ptr<function, Point>, e: f32) {
+    until_draw -= 1u;
+    if (until_draw != 0u) { return; }
+    until_draw = run.thin;
+    if (!is_stored) { return; }
+    for (var b = 0u; b < blocks(); b++) {
+        let lane = (*x)[b];
+        for (var l = 0u; l < LANES; l++) {
+            let i = whole_block(b) * LANES + l;
+            if (i < DIM) { draws[draw_at + i * run.stored_chains] = lane[l]; }
+        }
+    }
+    if (is_first()) { draws[draw_at + DIM * run.stored_chains] = e; }
+    draw_at += (DIM + 1u) * run.stored_chains;
+}

@@ -1,0 +1,106 @@
+//! The way of draws from a slice to the sink.
+
+use std::ops::Range;
+
+use super::{Draw, Shape, Sink};
+use crate::{
+    Result, Schedule,
+    chains::{Collect, Setup},
+};
+
+/// The most bytes of draws that a slice hands out, where one draw is not more than that already.
+pub(crate) const BATCH_BYTES: u64 = 64 << 20;
+
+/// A collection that hands its draws to a sink. A draw is known by the number of states that the collection has had by then: every
+/// thin-th is one, so draws depend neither on how the run is cut nor on where it was taken up again.
+pub(crate) struct Storing<'a> {
+    sink: &'a mut dyn Sink,
+    pub(crate) thin: u64,
+    /// The stored chains, among these.
+    pub(crate) chains: Range<usize>,
+    dim: usize,
+    temperature: Schedule,
+    /// Steps of the chains before the collection began.
+    origin: u64,
+    /// Draws that no sink has seen, `[draw][dim + 1][chain]`, and the number of the first of them in the collection, from 0.
+    ready: Vec<f32>,
+    first_ready: u64,
+}
+
+impl<'a> Storing<'a> {
+    /// Tells the sink what will come. The collection has `already` states, the chains have done `steps` steps.
+    pub(crate) fn begin(sink: &'a mut dyn Sink, collect: &Collect, setup: &Setup, already: u64, steps: u64) -> Result<Self> {
+        let chains = collect.stored(setup.chains)?;
+        let dim = setup.target.dim();
+        sink.begin(&Shape {
+            draws: already.saturating_add(collect.draws) / collect.thin - already / collect.thin,
+            at_most: collect.goal.is_some() || collect.within.is_some(),
+            dim,
+            chains: chains.len(),
+            first_chain: u64::from(setup.first_chain) + chains.start as u64,
+            thin: collect.thin,
+            energy: setup.target.name(),
+            kernel: setup.kernel.name(),
+            seed: setup.seed,
+        })?;
+        let temperature = setup.temperature.clone();
+        let origin = steps - already;
+        Ok(Self { sink, thin: collect.thin, chains, dim, temperature, origin, ready: Vec::new(), first_ready: 0 })
+    }
+
+    /// Bytes of a draw of so many chains.
+    pub(crate) fn bytes_a_draw(&self, chains: usize) -> u64 {
+        (self.dim as u64 + 1) * chains as u64 * 4
+    }
+
+    /// Draws among the states `from..to` of the collection.
+    pub(crate) fn draws(&self, from: u64, to: u64) -> u64 {
+        to / self.thin - from / self.thin
+    }
+
+    /// Steps from the state `from` to the next draw.
+    pub(crate) fn until_draw(&self, from: u64) -> u64 {
+        self.thin - from % self.thin
+    }
+
+    /// The most steps from the state `from` that give no more draws than there is `room` for.
+    pub(crate) fn most_steps(&self, from: u64, room: u64) -> u64 {
+        (room + 1).saturating_mul(self.thin) - from % self.thin - 1
+    }
+
+    /// Room for the draws among the states `from..to`, `[draw][dim + 1][chain]`, to be filled.
+    pub(crate) fn ready(&mut self, from: u64, to: u64) -> &mut [f32] {
+        debug_assert!(self.ready.is_empty(), "what was ready has been delivered");
+        self.first_ready = from / self.thin;
+        let words = self.draws(from, to) as usize * (self.dim + 1) * self.chains.len();
+        self.ready.resize(words, f32::NAN);
+        &mut self.ready
+    }
+
+    /// Hands over what is ready, once: also where the sink refuses it.
+    pub(crate) fn deliver(&mut self) -> Result<()> {
+        if self.ready.is_empty() {
+            return Ok(());
+        }
+        let positions = self.dim * self.chains.len();
+        let size = positions + self.chains.len();
+        let numbered = self.ready.chunks_exact(size).zip(self.first_ready + 1..);
+        let draws: Vec<_> = numbered
+            .map(|(draw, number)| {
+                let (positions, energies) = draw.split_at(positions);
+                let step = self.origin + number * self.thin;
+                Draw { step, temperature: self.temperature.at(step - 1), positions, energies }
+            })
+            .collect();
+        let written = self.sink.write(&draws);
+        self.ready.clear();
+        written
+    }
+
+    /// Hands over what is left and lets the sink finish, also after an error of the run.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let delivered = self.deliver();
+        let ended = self.sink.end();
+        delivered.and(ended)
+    }
+}

@@ -1,0 +1,258 @@
+//! Draws in a Zarr v3 store, which ArviZ, xarray and zarr-python open.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rayon::prelude::*;
+use serde_json::json;
+use zarrs::{
+    array::{ArrayBuilder, codec::TransposeCodec, data_type},
+    metadata::{
+        ChunkKeySeparator, NodeMetadata,
+        v3::{AdditionalFieldV3, GroupMetadataV3},
+    },
+    metadata_ext::{
+        codec::transpose::TransposeOrder,
+        group::consolidated_metadata::{ConsolidatedMetadata, ConsolidatedMetadataKind},
+    },
+};
+
+use super::{Draw, Shape, Sink, bytes_of};
+use crate::{Error, Result};
+
+/// Draw numbers in a chunk of the coordinate `draw`.
+const NUMBERS: u64 = 4096;
+
+/// A Zarr v3 store of the groups `posterior` and `sample_stats`, and, by [`warmup`](Self::warmup), `warmup_posterior` and
+/// `warmup_sample_stats`.
+///
+/// `posterior/x` are the positions in f32 with the dimensions (chain, draw, x_dim_0), `sample_stats/lp` the log density −E(x)/T;
+/// `chain` holds the global ids of the chains. A chunk is one draw of all stored chains, uncompressed, in the order that the device
+/// writes (dim, chain), which the codec `transpose` tells the reader. Metadata is consolidated.
+///
+/// After every batch the metadata says how many draws there are, so a reader sees whole draws at any time, also of a run that was
+/// cancelled, failed or crashed: then all but the batch in hand, a fraction of a second. Metadata files are replaced as a whole.
+/// Nothing is flushed to the disk by force: when the machine itself goes down, draws of the last seconds may be lost.
+///
+/// In Python, with ArviZ 1.0 or later: `arviz.from_zarr(path)`. ArviZ 0.x reads Zarr v3 by way of xarray:
+/// `arviz.InferenceData.from_datatree(xarray.open_datatree(path, engine="zarr"))`.
+///
+/// Source: the Zarr v3 core specification; the InferenceData schema of ArviZ.
+#[derive(Debug)]
+pub struct Zarr {
+    folder: Folder,
+    posterior: Phase,
+    warmup: Phase,
+}
+
+/// Groups and arrays in a folder.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// The metadata of all of them but the root.
+    nodes: BTreeMap<String, NodeMetadata>,
+}
+
+/// The groups of one phase of a run.
+#[derive(Debug)]
+struct Phase {
+    positions: &'static str,
+    stats: &'static str,
+    draws: u64,
+    shape: Option<Shape>,
+}
+
+impl Zarr {
+    /// A new store, in a folder that does not exist yet. Another collection of the same chains adds to it.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where there is something of that name, or the folder cannot be made.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        named(&path, fs::create_dir(&path))?;
+        let folder = Folder { path, nodes: BTreeMap::new() };
+        folder.write_root()?;
+        let phase = |positions, stats| Phase { positions, stats, draws: 0, shape: None };
+        Ok(Self {
+            folder,
+            posterior: phase("posterior", "sample_stats"),
+            warmup: phase("warmup_posterior", "warmup_sample_stats"),
+        })
+    }
+
+    /// A sink for draws of the warm-up, which go into `warmup_posterior` and `warmup_sample_stats`.
+    pub fn warmup(&mut self) -> WarmupPosterior<'_> {
+        WarmupPosterior(self)
+    }
+}
+
+impl Phase {
+    /// Makes the groups and arrays, or checks that the draws to come fit those that are there.
+    fn begin(&mut self, folder: &mut Folder, shape: &Shape) -> Result<()> {
+        if let Some(before) = &self.shape {
+            let same = (before.dim, before.chains, before.first_chain) == (shape.dim, shape.chains, shape.first_chain);
+            let values = |shape: &Shape| shape.dim * shape.chains;
+            let what = || format!("values a draw, of the same chains as those in {} already", folder.path.display());
+            return if same { Ok(()) } else { Err(Error::shape(what(), values(before), values(shape))) };
+        }
+        let (chains, dim) = (shape.chains as u64, shape.dim as u64);
+        folder.add_group(self.positions, shape)?;
+        folder.add_group(self.stats, shape)?;
+        for (group, values) in [(self.positions, "x"), (self.stats, "lp")] {
+            let mut builder = ArrayBuilder::new(vec![chains, 0], vec![chains, 1], data_type::float32(), f32::NAN);
+            builder.dimension_names(Some(["chain", "draw"]));
+            if values == "x" {
+                builder = ArrayBuilder::new(vec![chains, 0, dim], vec![chains, 1, dim], data_type::float32(), f32::NAN);
+                let order = TransposeOrder::new(&[1, 2, 0]).map_err(|e| folder.unwritten(e))?;
+                builder.array_to_array_codecs(vec![Arc::new(TransposeCodec::new(order))]);
+                builder.dimension_names(Some(["chain", "draw", "x_dim_0"]));
+            }
+            folder.add_array(group, values, &mut builder)?;
+            folder.add_numbers(group, "chain", shape.first_chain..shape.first_chain + chains)?;
+            let mut numbers = ArrayBuilder::new(vec![0], vec![NUMBERS], data_type::int64(), 0i64);
+            folder.add_array(group, "draw", numbers.dimension_names(Some(["draw"])))?;
+        }
+        folder.add_numbers(self.positions, "x_dim_0", 0..dim)?;
+        self.shape = Some(shape.clone());
+        folder.write_root()
+    }
+
+    /// Writes draws, then that they are there.
+    fn write(&mut self, folder: &mut Folder, draws: &[Draw<'_>]) -> Result<()> {
+        let Some(shape) = &self.shape else { return Ok(()) };
+        let (x, lp) = (folder.path.join(self.positions).join("x"), folder.path.join(self.stats).join("lp"));
+        draws.par_iter().enumerate().try_for_each(|(i, draw)| {
+            let number = self.draws + i as u64;
+            write(&x.join(format!("c.0.{number}.0")), &bytes_of(draw.positions))?;
+            let log_densities: Vec<_> = draw.energies.iter().map(|&e| (-f64::from(e) / draw.temperature) as f32).collect();
+            write(&lp.join(format!("c.0.{number}")), &bytes_of(&log_densities))
+        })?;
+        let (chains, dim) = (shape.chains as u64, shape.dim as u64);
+        let count = self.draws + draws.len() as u64;
+        for (group, values) in [(self.positions, "x"), (self.stats, "lp")] {
+            for chunk in self.draws / NUMBERS..count.div_ceil(NUMBERS) {
+                let first = chunk * NUMBERS;
+                let path = folder.path.join(group).join("draw").join(format!("c.{chunk}"));
+                write(&path, &numbers(first..first + NUMBERS))?;
+            }
+            let shape_of_values = if values == "x" { vec![chains, count, dim] } else { vec![chains, count] };
+            folder.reshape(&format!("{group}/{values}"), shape_of_values)?;
+            folder.reshape(&format!("{group}/draw"), vec![count])?;
+        }
+        folder.write_root()?;
+        self.draws = count;
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn add_group(&mut self, name: &str, shape: &Shape) -> Result<()> {
+        let mut metadata = GroupMetadataV3::default();
+        for (key, value) in [
+            ("inference_library", json!(env!("CARGO_PKG_NAME"))),
+            ("inference_library_version", json!(env!("CARGO_PKG_VERSION"))),
+            ("energy", json!(shape.energy)),
+            ("kernel", json!(shape.kernel)),
+            ("seed", json!(shape.seed)),
+            ("thin", json!(shape.thin)),
+        ] {
+            metadata.attributes.insert(key.into(), value);
+        }
+        self.add_node(name, NodeMetadata::Group(metadata.into()))
+    }
+
+    fn add_array(&mut self, group: &str, name: &str, builder: &mut ArrayBuilder) -> Result<()> {
+        // No folder for each chunk.
+        builder.chunk_key_encoding_default_separator(ChunkKeySeparator::Dot);
+        let metadata = builder.build_metadata().map_err(|e| self.unwritten(e))?;
+        self.add_node(&format!("{group}/{name}"), NodeMetadata::Array(metadata.into()))
+    }
+
+    /// An array of integers with a dimension of its own name.
+    fn add_numbers(&mut self, group: &str, name: &str, values: std::ops::Range<u64>) -> Result<()> {
+        let count = values.end - values.start;
+        let mut builder = ArrayBuilder::new(vec![count], vec![count], data_type::int64(), 0i64);
+        self.add_array(group, name, builder.dimension_names(Some([name])))?;
+        write(&self.path.join(group).join(name).join("c.0"), &numbers(values))
+    }
+
+    fn add_node(&mut self, name: &str, metadata: NodeMetadata) -> Result<()> {
+        let folder = self.path.join(name);
+        named(&folder, fs::create_dir(&folder))?;
+        self.nodes.insert(name.into(), metadata);
+        self.write_node(name)
+    }
+
+    fn reshape(&mut self, name: &str, shape: Vec<u64>) -> Result<()> {
+        if let Some(NodeMetadata::Array(zarrs::array::ArrayMetadata::V3(metadata))) = self.nodes.get_mut(name) {
+            metadata.shape = shape;
+        }
+        self.write_node(name)
+    }
+
+    fn write_node(&self, name: &str) -> Result<()> {
+        self.write_json(&self.path.join(name), &self.nodes[name])
+    }
+
+    /// The root, with the metadata of all nodes in it.
+    fn write_root(&self) -> Result<()> {
+        let metadata = self.nodes.iter().map(|(name, node)| (name.clone(), node.clone())).collect();
+        let all = ConsolidatedMetadata { metadata, kind: ConsolidatedMetadataKind::Inline };
+        let mut root = GroupMetadataV3::default();
+        root.additional_fields.insert("consolidated_metadata".into(), AdditionalFieldV3::new(all, false));
+        self.write_json(&self.path, &root)
+    }
+
+    /// Replaces the metadata in a folder as a whole.
+    fn write_json(&self, folder: &Path, metadata: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_vec_pretty(metadata).map_err(|e| self.unwritten(e))?;
+        let (new, path) = (folder.join("zarr.json.new"), folder.join("zarr.json"));
+        write(&new, &text)?;
+        named(&path, fs::rename(&new, &path))
+    }
+
+    fn unwritten(&self, e: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::Write { path: self.path.clone(), source: std::io::Error::other(e) }
+    }
+}
+
+/// Consecutive integers as i64, little end first.
+fn numbers(values: std::ops::Range<u64>) -> Vec<u8> {
+    values.flat_map(|value| (value as i64).to_le_bytes()).collect()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    named(path, fs::write(path, bytes))
+}
+
+fn named<T>(path: &Path, result: std::io::Result<T>) -> Result<T> {
+    result.map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+impl Sink for Zarr {
+    fn begin(&mut self, shape: &Shape) -> Result<()> {
+        self.posterior.begin(&mut self.folder, shape)
+    }
+
+    fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
+        self.posterior.write(&mut self.folder, draws)
+    }
+}
+
+/// Takes draws of the warm-up: see [`Zarr::warmup`].
+#[derive(Debug)]
+pub struct WarmupPosterior<'a>(&'a mut Zarr);
+
+impl Sink for WarmupPosterior<'_> {
+    fn begin(&mut self, shape: &Shape) -> Result<()> {
+        self.0.warmup.begin(&mut self.0.folder, shape)
+    }
+
+    fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
+        self.0.warmup.write(&mut self.0.folder, draws)
+    }
+}
