@@ -202,6 +202,7 @@ impl Chunk {
             bound: Vec::new(),
             staging: None,
             stamps: gpu.stamps(),
+            draws: None,
         };
         let chunk = Self {
             first,

@@ -22,7 +22,7 @@ impl Adapting for CpuChains {
         let begun = Instant::now();
         let first = self.clock.steps;
         let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
-        let slices = self.slice(first, 1, &epochs, false);
+        let slices = self.slice(first, 1, &epochs, false, None);
         let acceptance = slices.iter().map(|slice| slice.acceptance).sum::<f64>();
         let accepted = slices.iter().map(|slice| slice.accepted > 0).collect();
         self.count(slices);

@@ -22,14 +22,14 @@ impl Adapting for GpuChains {
         let first = self.clock.steps;
         // Everything that is to be learnt of a step comes back with it.
         self.chunks.iter_mut().for_each(|chunk| chunk.is_watched = true);
-        let submitted = self.submit(first, first + 1, false, self.current);
+        let submitted = self.submit(first, first + 1, false, self.current, None);
         self.chunks.iter_mut().for_each(|chunk| chunk.is_watched = false);
         let slice = submitted?;
         let Some(landed) = self.land(&slice)? else {
             self.clock.redone += 1;
             return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: first });
         };
-        self.confirm(&slice, &landed)?;
+        self.confirm(&slice, &landed, None)?;
         let (dim, chains) = (self.setup.target.dim(), self.setup.chains);
         let mut trial = Trial {
             positions: vec![0.0; dim * chains],
