@@ -148,7 +148,7 @@ fn a_slow_sink_gets_every_draw_once(backend: Backend) {
     let mut slow = |draw: Draw<'_>| {
         steps.push(draw.step);
         last = draw.positions.to_vec();
-        if draw.step % 50 == 0 {
+        if draw.step.is_multiple_of(50) {
             std::thread::sleep(Duration::from_millis(3));
         }
         Ok(())
