@@ -16,6 +16,7 @@ pub mod kernel;
 mod pipelines;
 pub mod program;
 pub mod random;
+pub mod rbm;
 mod schedule;
 mod start;
 pub mod store;

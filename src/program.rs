@@ -287,6 +287,7 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
         Part::new("lane", lane),
         Part::new("place", place),
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
+        Part::new("threefry", include_str!("../shaders/threefry.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]
 }

@@ -38,6 +38,14 @@ pub enum Stream {
     Check = 4,
     /// Exact draws of the base of annealed importance sampling.
     Base = 16,
+    /// Annealed importance sampling of a Boltzmann machine.
+    Anneal = 24,
+    /// The same, run backwards.
+    Reverse = 25,
+    /// Training: the hidden units of data and of the model.
+    Train = 26,
+    /// The order of the data in an epoch of training.
+    Shuffle = 27,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

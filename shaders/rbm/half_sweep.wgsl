@@ -1,0 +1,83 @@
+// Half a sweep of block Gibbs: every unit of one layer is drawn given the other layer. Twin: src/rbm/fields.rs.
+// States are bits: word [unit][group] holds a unit of 32 chains. An invocation draws one unit of one group, so that a weight and a
+// word are loaded once for 32 chains, sums stay in registers, and no two invocations write the same word.
+
+struct HalfSweep {
+    key: vec2<u32>,          // of this epoch
+    first_chain: u32,        // global id of the first chain, a multiple of 32
+    groups: u32,
+    inputs: u32,             // units of the given layer
+    outputs: u32,            // units of the layer that is drawn
+    index: u32,              // of the random block of output 0: step in the epoch x slots + first slot
+    row: u32,                // of this dispatch in `proof`
+    canary_steps: u32,
+    canary_salt: u32,
+    canary_scale: u32,       // where the canary must end: scale x word + offset
+    canary_offset: u32,
+}
+
+@group(0) @binding(0) var<uniform> half_sweep: HalfSweep;
+@group(0) @binding(1) var<storage, read> weights: array<f32>;                  // [input][output]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;                     // [output]
+@group(0) @binding(3) var<storage, read> states_in: array<u32>;                // [input][group]
+@group(0) @binding(4) var<storage, read_write> states_out: array<u32>;         // [output][group]
+@group(0) @binding(5) var<storage, read> clamped: array<u32>;                  // [output], 1 where the unit keeps its state
+@group(0) @binding(6) var<storage, read> kept: array<u32>;                     // [output][group], read where clamped
+@group(0) @binding(7) var<storage, read_write> proof: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
+
+// Four units at once, of chains 4q to 4q + 3 of the group: bits 0 to 3. A unit is in its less likely state with probability
+// 1 / (1 + exp(|field|)), drawn with all 32 bits of a word. Chains 2k and 2k + 1 share a block of random bits, a word each.
+fn draw(unit: u32, first_pair: u32, fields: vec4<f32>) -> u32 {
+    let even = threefry(half_sweep.key, vec2<u32>(first_pair, half_sweep.index + unit));
+    let odd = threefry(half_sweep.key, vec2<u32>(first_pair + 1u, half_sweep.index + unit));
+    let rare = 1.0 / (1.0 + exp(min(abs(fields), vec4<f32>(80.0))));
+    let is_rare = vec4<u32>(even, odd) < vec4<u32>(rare * 4294967296.0);
+    let on = select(fields > vec4<f32>(0.0), fields <= vec4<f32>(0.0), is_rare);
+    let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), on);
+    return bits.x | bits.y | bits.z | bits.w;
+}
+
+@compute @workgroup_size(64)
+fn half_sweep_of(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let unit = id % half_sweep.outputs;
+    let group = id / half_sweep.outputs;
+    if (group >= half_sweep.groups) { return; }
+    let start = vec4<f32>(bias[unit]);
+    var s0 = start; var s1 = start; var s2 = start; var s3 = start;
+    var s4 = start; var s5 = start; var s6 = start; var s7 = start;
+    let none = vec4<f32>(0.0);
+    let off = vec4<u32>(0u);
+    var i = 0u;
+    for (; i < half_sweep.inputs; i++) {
+        let w = vec4<f32>(weights[i * half_sweep.outputs + unit]);
+        let word = vec4<u32>(states_in[i * half_sweep.groups + group]);
+        s0 += select(none, w, (word & vec4<u32>(0x1u, 0x2u, 0x4u, 0x8u)) != off);
+        s1 += select(none, w, (word & vec4<u32>(0x10u, 0x20u, 0x40u, 0x80u)) != off);
+        s2 += select(none, w, (word & vec4<u32>(0x100u, 0x200u, 0x400u, 0x800u)) != off);
+        s3 += select(none, w, (word & vec4<u32>(0x1000u, 0x2000u, 0x4000u, 0x8000u)) != off);
+        s4 += select(none, w, (word & vec4<u32>(0x10000u, 0x20000u, 0x40000u, 0x80000u)) != off);
+        s5 += select(none, w, (word & vec4<u32>(0x100000u, 0x200000u, 0x400000u, 0x800000u)) != off);
+        s6 += select(none, w, (word & vec4<u32>(0x1000000u, 0x2000000u, 0x4000000u, 0x8000000u)) != off);
+        s7 += select(none, w, (word & vec4<u32>(0x10000000u, 0x20000000u, 0x40000000u, 0x80000000u)) != off);
+    }
+    let pair = (half_sweep.first_chain >> 1u) + 16u * group;
+    var drawn = draw(unit, pair, s0) | (draw(unit, pair + 2u, s1) << 4u);
+    drawn |= (draw(unit, pair + 4u, s2) << 8u) | (draw(unit, pair + 6u, s3) << 12u);
+    drawn |= (draw(unit, pair + 8u, s4) << 16u) | (draw(unit, pair + 10u, s5) << 20u);
+    drawn |= (draw(unit, pair + 12u, s6) << 24u) | (draw(unit, pair + 14u, s7) << 28u);
+    let at = unit * half_sweep.groups + group;
+    if (clamped[unit] != 0u) { drawn = kept[at]; }
+    states_out[at] = drawn;
+
+    // The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
+    let salted = at ^ half_sweep.canary_salt;
+    var word = salted;
+    for (var k = 0u; k < half_sweep.canary_steps; k++) { word = word * 1664525u + 1013904223u; }
+    let whole = i == half_sweep.inputs && word == half_sweep.canary_scale * salted + half_sweep.canary_offset;
+    if (whole) { atomicAdd(&proof[half_sweep.row], 1u); }
+}

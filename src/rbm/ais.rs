@@ -1,0 +1,216 @@
+//! ln Z by annealed importance sampling, forwards from a machine without weights and backwards from the machine itself.
+//!
+//! Source: Neal: Annealed importance sampling (2001); Salakhutdinov and Murray: On the quantitative analysis of deep belief networks
+//! (2008); backwards: Burda, Grosse, Salakhutdinov: Accurate and conservative estimates of MRF log-likelihood (2015).
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    Rbm, States,
+    exact::log_sum_exp,
+    fields::{Bits, Fields, Real, draw, sum_softplus},
+    gibbs::epochs,
+    softplus,
+};
+use crate::{
+    Error, Result,
+    random::{Stream, key},
+};
+
+/// Chains that one thread anneals together.
+const BATCH: usize = 32;
+
+/// An estimate and its standard error.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Estimate {
+    /// The estimate.
+    pub value: f64,
+    /// Its standard error, from the spread of the weights of independent chains.
+    pub error: f64,
+}
+
+/// What annealing found.
+#[derive(Debug, Clone)]
+pub struct LnZ {
+    /// Forwards: too low in the mean (Jensen), less so with more chains and temperatures.
+    pub forward: Estimate,
+    /// Backwards, from states of the machine: too high in the mean where those states are exact draws of it.
+    pub reverse: Option<Estimate>,
+    /// Log weights of the forward chains, whose mean exponential is Z.
+    pub log_weights: Vec<f64>,
+}
+
+impl LnZ {
+    /// [low, high]: forwards less three errors; the higher of forwards and backwards plus three errors.
+    pub fn bracket(&self) -> [f64; 2] {
+        let high = |e: Estimate| e.value + 3.0 * e.error;
+        [self.forward.value - 3.0 * self.forward.error, high(self.forward).max(self.reverse.map_or(f64::NEG_INFINITY, high))]
+    }
+}
+
+/// Annealed importance sampling. The law at inverse temperature β is p(v, h) ∝ exp(((1−β) a₀ + βa)ᵀv + β (bᵀh + vᵀWh)): at 0 the
+/// visible units are independent with biases a₀, at 1 it is the machine's.
+///
+/// ```
+/// # use ergodic::rbm::{Ais, Rbm};
+/// let rbm = Rbm::new([1.0, -1.0, 0.5, 2.0], [0.0, -0.5], [0.1, 0.0])?;
+/// let found = Ais::new(500, 100).run(&rbm, 7)?;
+/// assert!((found.forward.value - rbm.ln_z()?).abs() < 4.0 * found.forward.error);
+/// # Ok::<(), ergodic::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Ais {
+    betas: Vec<f64>,
+    chains: usize,
+    base: Vec<f64>,
+    reverse_sweeps: Option<u64>,
+}
+
+impl Ais {
+    /// `chains` chains through evenly spaced inverse temperatures in so many steps.
+    pub fn new(temperatures: usize, chains: usize) -> Self {
+        Self::with_betas((0..=temperatures).map(|k| k as f64 / temperatures as f64), chains)
+    }
+
+    /// Chains through these inverse temperatures, from 0 to 1.
+    pub fn with_betas(betas: impl IntoIterator<Item = f64>, chains: usize) -> Self {
+        Self { betas: betas.into_iter().collect(), chains, base: Vec::new(), reverse_sweeps: None }
+    }
+
+    /// Starts from the base-rate model: visible units that are on as often as these means say (those of the training data), bent
+    /// away from 0 and 1 by one part in a hundred. Without, they are fair coins.
+    #[must_use]
+    pub fn base_rates(mut self, means: &[f64]) -> Self {
+        let logit = |p: f64| (p / (1.0 - p)).ln();
+        self.base = means.iter().map(|&mean| logit(0.01 + 0.98 * mean)).collect();
+        self
+    }
+
+    /// Estimates backwards too, with as many chains: they start where the forward ones ended, after so many sweeps more. The
+    /// estimate is as good as those states are draws of the machine.
+    #[must_use]
+    pub fn reverse(mut self, sweeps: u64) -> Self {
+        self.reverse_sweeps = Some(sweeps);
+        self
+    }
+
+    /// Runs it, in f32 with weights summed in f64, on all cores.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there are fewer than two chains, or the inverse temperatures do not rise from 0 to 1;
+    /// [`Error::Shape`] where there is not one base rate a visible unit.
+    pub fn run(&self, rbm: &Rbm, seed: u64) -> Result<LnZ> {
+        let rising = self.betas.windows(2).all(|pair| pair[0] < pair[1]);
+        if !(rising && self.betas.first() == Some(&0.0) && self.betas.last() == Some(&1.0)) {
+            return Err(Error::setting("inverse temperatures", self.betas.len(), "must rise from 0 to 1, in one step or more"));
+        }
+        if self.chains < 2 || self.chains > 1 << 31 {
+            return Err(Error::setting("chains", self.chains, "must be at least 2, for an error bar, and at most 2³¹"));
+        }
+        if !self.base.is_empty() && self.base.len() != rbm.visible {
+            return Err(Error::shape("base rates", rbm.visible, self.base.len()));
+        }
+        if self.base.iter().any(|a| !a.is_finite()) {
+            return Err(Error::setting("base rates", format!("{:?}", self.base), "must be means in [0, 1]"));
+        }
+        let base = if self.base.is_empty() { vec![0.0; rbm.visible] } else { self.base.clone() };
+        let path = Path::new(rbm, base, &self.betas, seed);
+        let (weights, states) = path.all(Stream::Anneal, self.chains, |chain, bits| {
+            let mut v = path.base_fields(chain.len());
+            draw(bits, rbm.visible, &mut v);
+            v
+        });
+        let ln_z_base = rbm.hidden as f64 * 2f64.ln() + path.base.iter().map(|&a| softplus(a)).sum::<f64>();
+        let log_weights: Vec<_> = weights.into_iter().map(|w| ln_z_base + w).collect();
+        let reverse = self.reverse_sweeps.map(|sweeps| {
+            let backend = crate::Backend::cpu();
+            let mut chains = super::Gibbs::start(&backend, rbm, states, seed)?;
+            chains.advance(sweeps)?;
+            let start = chains.visible()?;
+            let back: Vec<_> = self.betas.iter().rev().copied().collect();
+            let (weights, _) =
+                Path { betas: &back, ..path.clone() }.all(Stream::Reverse, self.chains, |chain, _| start.rows(chain));
+            let back: Vec<_> = weights.into_iter().map(|w| w - ln_z_base).collect();
+            let Estimate { value, error } = log_mean_exp(&back);
+            Ok(Estimate { value: -value, error })
+        });
+        Ok(LnZ { forward: log_mean_exp(&log_weights), reverse: reverse.transpose()?, log_weights })
+    }
+}
+
+/// ln of the mean exponential, and its standard error to first order: the relative error of the mean weight.
+pub(crate) fn log_mean_exp(log_weights: &[f64]) -> Estimate {
+    let n = log_weights.len() as f64;
+    let value = log_sum_exp(log_weights) - n.ln();
+    let spread: f64 = log_weights.iter().map(|w| ((w - value).exp() - 1.0).powi(2)).sum();
+    Estimate { value, error: (spread / (n - 1.0) / n).sqrt() }
+}
+
+/// The path between the base and the machine.
+#[derive(Debug, Clone)]
+struct Path<'a> {
+    fields: Fields<f32>,
+    rbm: &'a Rbm,
+    base: Vec<f64>,
+    betas: &'a [f64],
+    seed: u64,
+}
+
+impl<'a> Path<'a> {
+    fn new(rbm: &'a Rbm, base: Vec<f64>, betas: &'a [f64], seed: u64) -> Self {
+        Self { fields: Fields::new(rbm), rbm, base, betas, seed }
+    }
+
+    fn base_fields(&self, chains: usize) -> Vec<f32> {
+        (0..chains).flat_map(|_| self.base.iter().map(|&a| a as f32)).collect()
+    }
+
+    /// Log weights and last visible states of all chains.
+    fn all(&self, stream: Stream, chains: usize, start: impl Fn(Range<usize>, Bits) -> Vec<f32> + Sync) -> (Vec<f64>, States) {
+        let batch = |first: usize| {
+            let chains = first..(first + BATCH).min(chains);
+            let bits = Bits { key: key(self.seed, stream, u64::MAX), first_chain: first as u32, index: 0 };
+            self.anneal(stream, first as u32, start(chains, bits))
+        };
+        let batches: Vec<_> = (0..chains).step_by(BATCH).collect();
+        let annealed: Vec<_> = batches.par_iter().map(|&first| batch(first)).collect();
+        let mut states = States::zeros(self.rbm.visible, chains);
+        let mut weights = Vec::with_capacity(chains);
+        for (&first, (w, v)) in batches.iter().zip(&annealed) {
+            states.set_rows(first, v);
+            weights.extend_from_slice(w);
+        }
+        (weights, states)
+    }
+
+    /// Anneals chains from visible states `v`, `[chain][visible]`, along the inverse temperatures.
+    fn anneal(&self, stream: Stream, first_chain: u32, mut v: Vec<f32>) -> (Vec<f64>, Vec<f32>) {
+        let (visible, hidden) = (self.rbm.visible, self.rbm.hidden);
+        let (slots, epochs) = ((visible + hidden) as u32, epochs(visible + hidden));
+        let mut weights = vec![0.0; v.len() / visible];
+        let mut h = Vec::new();
+        for (step, pair) in self.betas.windows(2).enumerate() {
+            let (from, to) = (pair[0], pair[1]);
+            self.fields.hidden(&v, &mut h);
+            for ((weight, v), x) in weights.iter_mut().zip(v.chunks_exact(visible)).zip(h.chunks_exact(hidden)) {
+                let tilts = self.rbm.visible_bias.iter().zip(&self.base).map(|(&a, base)| f64::from(a) - base);
+                let tilt: f64 = tilts.zip(v).filter(|(_, v)| **v > 0.0).map(|(tilt, _)| tilt).sum();
+                let free = |beta: f64| sum_softplus(x.iter().map(|&x| beta * f64::from(x)));
+                *weight += (to - from) * tilt + free(to) - free(from);
+            }
+            let index = epochs.step_in_epoch(step as u64) * slots;
+            let bits = Bits { key: key(self.seed, stream, epochs.epoch(step as u64)), first_chain, index };
+            let beta = to as f32;
+            h.iter_mut().for_each(|x| *x *= beta);
+            draw(bits, hidden, &mut h);
+            self.fields.visible(&h, &mut v);
+            for row in v.chunks_exact_mut(visible) {
+                row.iter_mut().zip(&self.base).for_each(|(x, &base)| *x = beta * *x + (1.0 - beta) * base as f32);
+            }
+            draw(Bits { index: index + hidden as u32, ..bits }, visible, &mut v);
+        }
+        (weights, v)
+    }
+}

@@ -1,0 +1,205 @@
+//! Chains of block Gibbs: on a GPU, or as the f64 twin.
+
+use rayon::prelude::*;
+
+use super::{
+    Rbm, States,
+    fields::{Bits, Fields, draw},
+    gpu::GpuGibbs,
+};
+use crate::{
+    Backend, Error, Result,
+    random::{Epochs, Stream, key, threefry},
+};
+
+/// Chains of the twin that one thread runs together.
+const BATCH: usize = 64;
+
+/// Chains of block Gibbs. A sweep draws all hidden units given the visible ones, then all visible units given the hidden ones.
+///
+/// The random bits of (seed, chain, sweep, unit) are a pure function, as everywhere in this crate: the chains are the same however
+/// many there are, however the sweeps are cut into calls, and, but for rounding at the edge of a draw, on the GPU and the CPU.
+///
+/// ```
+/// # use ergodic::{Backend, rbm::{Gibbs, Rbm}};
+/// let rbm = Rbm::new([1.0, -1.0, 0.5, 2.0], [0.0, -0.5], [0.1, 0.0])?; // W [visible][hidden], a, b
+/// let mut chains = Gibbs::new(&Backend::cpu(), &rbm, 1_000, 7)?;
+/// chains.advance(100)?;
+/// println!("{:?}", chains.visible()?.means());
+/// # Ok::<(), ergodic::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Gibbs {
+    engine: Engine,
+    seed: u64,
+    sweeps: u64,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Cpu(CpuGibbs),
+    Gpu(Box<GpuGibbs>),
+}
+
+impl Gibbs {
+    /// `chains` chains; the visible units start as fair coins.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without chains; [`Error::Limit`] where they do not fit the device; errors of the device.
+    pub fn new(backend: &Backend, rbm: &Rbm, chains: usize, seed: u64) -> Result<Self> {
+        if chains == 0 {
+            return Err(Error::setting("chains", 0, "must be at least 1"));
+        }
+        if chains > u32::MAX as usize {
+            let (asked, allowed) = (chains as u64, u64::from(u32::MAX));
+            return Err(Error::Limit { what: "chains".into(), asked, allowed, limit: "32-bit chain ids".into() });
+        }
+        Self::start(backend, rbm, coins(rbm.visible, chains, seed), seed)
+    }
+
+    /// A chain from each of these visible states.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the states have not as many units as the machine; as [`new`](Self::new).
+    pub fn start(backend: &Backend, rbm: &Rbm, visible: States, seed: u64) -> Result<Self> {
+        if visible.units() != rbm.visible {
+            return Err(Error::shape("visible units of the start", rbm.visible, visible.units()));
+        }
+        if visible.chains() == 0 {
+            return Err(Error::setting("chains", 0, "must be at least 1"));
+        }
+        let engine = match backend.gpu() {
+            Some(gpu) => Engine::Gpu(Box::new(GpuGibbs::new(gpu, rbm, visible)?)),
+            None => Engine::Cpu(CpuGibbs::new(rbm, visible)),
+        };
+        Ok(Self { engine, seed, sweeps: 0 })
+    }
+
+    /// The marked visible units keep their states from now on: the others are drawn given them. (Inpainting.)
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there is not one mark a visible unit; errors of the device.
+    pub fn clamp(&mut self, marks: &[bool]) -> Result<()> {
+        let units = match &self.engine {
+            Engine::Cpu(chains) => chains.visible.units(),
+            Engine::Gpu(chains) => chains.visible_units(),
+        };
+        if marks.len() != units {
+            return Err(Error::shape("marks of clamped units", units, marks.len()));
+        }
+        match &mut self.engine {
+            Engine::Cpu(chains) => chains.clamped = marks.to_vec(),
+            Engine::Gpu(chains) => chains.clamp(marks)?,
+        }
+        Ok(())
+    }
+
+    /// Runs sweeps.
+    ///
+    /// # Errors
+    /// [`Error::CutShort`] where the driver does not run a layer to its end; errors of the device. The state is then that after
+    /// the sweeps counted by [`sweeps`](Self::sweeps).
+    pub fn advance(&mut self, sweeps: u64) -> Result<()> {
+        match &mut self.engine {
+            Engine::Cpu(chains) => {
+                chains.advance(self.seed, self.sweeps, sweeps);
+                self.sweeps += sweeps;
+                Ok(())
+            }
+            Engine::Gpu(chains) => chains.advance(self.seed, &mut self.sweeps, sweeps),
+        }
+    }
+
+    /// Sweeps run so far.
+    pub fn sweeps(&self) -> u64 {
+        self.sweeps
+    }
+
+    /// The visible units.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn visible(&self) -> Result<States> {
+        match &self.engine {
+            Engine::Cpu(chains) => Ok(chains.visible.clone()),
+            Engine::Gpu(chains) => chains.visible(),
+        }
+    }
+
+    /// The hidden units that the visible ones were drawn from; all zero before the first sweep.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn hidden(&self) -> Result<States> {
+        match &self.engine {
+            Engine::Cpu(chains) => Ok(chains.hidden.clone()),
+            Engine::Gpu(chains) => chains.hidden(),
+        }
+    }
+}
+
+/// Fair coins: the highest bit of the word of (chain, unit).
+pub(crate) fn coins(units: usize, chains: usize, seed: u64) -> States {
+    let key = key(seed, Stream::Start, 0);
+    let groups = chains.div_ceil(32);
+    let word = |unit: usize, group: usize| {
+        (0..16).fold(0, |word, pair| {
+            let [even, odd] = threefry(key, [(16 * group + pair) as u32, unit as u32]);
+            word | (even >> 31 | odd >> 31 << 1) << (2 * pair)
+        })
+    };
+    let words: Vec<_> = (0..units * groups).into_par_iter().map(|at| word(at / groups, at % groups)).collect();
+    States::from_words(units, chains, words)
+}
+
+/// How sweeps map to random blocks: a block a unit, hidden units first.
+pub(crate) fn epochs(rbm_units: usize) -> Epochs {
+    Epochs::new(rbm_units as u32)
+}
+
+/// The twin.
+#[derive(Debug)]
+struct CpuGibbs {
+    fields: Fields<f64>,
+    visible: States,
+    hidden: States,
+    clamped: Vec<bool>,
+}
+
+impl CpuGibbs {
+    fn new(rbm: &Rbm, visible: States) -> Self {
+        let hidden = States::zeros(rbm.hidden, visible.chains());
+        Self { fields: Fields::new(rbm), clamped: vec![false; rbm.visible], visible, hidden }
+    }
+
+    fn advance(&mut self, seed: u64, first: u64, sweeps: u64) {
+        let (visible, hidden) = (self.visible.units(), self.hidden.units());
+        let slots = visible + hidden;
+        let epochs = epochs(slots);
+        let clamped: Vec<_> = (0..visible).filter(|&unit| self.clamped[unit]).collect();
+        let batches: Vec<_> = (0..self.visible.chains()).step_by(BATCH).collect();
+        let run = |&batch: &usize| {
+            let chains = batch..(batch + BATCH).min(self.visible.chains());
+            let start: Vec<f64> = self.visible.rows(chains.clone());
+            let (mut v, mut h) = (start.clone(), self.hidden.rows(chains));
+            for sweep in first..first + sweeps {
+                let index = epochs.step_in_epoch(sweep) * slots as u32;
+                let key = key(seed, Stream::Transition, epochs.epoch(sweep));
+                let bits = Bits { key, first_chain: batch as u32, index };
+                self.fields.hidden(&v, &mut h);
+                draw(bits, hidden, &mut h);
+                self.fields.visible(&h, &mut v);
+                draw(Bits { index: index + hidden as u32, ..bits }, visible, &mut v);
+                for (row, kept) in v.chunks_mut(visible).zip(start.chunks(visible)) {
+                    clamped.iter().for_each(|&unit| row[unit] = kept[unit]);
+                }
+            }
+            (v, h)
+        };
+        let drawn: Vec<_> = batches.par_iter().map(run).collect();
+        for (&batch, (v, h)) in batches.iter().zip(&drawn) {
+            self.visible.set_rows(batch, v);
+            self.hidden.set_rows(batch, h);
+        }
+    }
+}

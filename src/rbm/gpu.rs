@@ -1,0 +1,299 @@
+//! Block Gibbs on a GPU: a dispatch a half sweep, many in one submission, each with a proof of completion.
+
+use std::time::{Duration, Instant};
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Rbm, States, gibbs::epochs, transpose};
+use crate::{
+    Error, Gpu, Result,
+    random::{Stream, key},
+};
+
+/// A submission should take about this long.
+const SLICE: Duration = Duration::from_millis(75);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Sweeps of one submission at most.
+const MOST_SWEEPS: u64 = 256;
+const CANARY_STEPS: u32 = 12;
+/// Uniforms of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
+const ROW: usize = 256;
+
+/// The uniform of a dispatch; the same layout as `HalfSweep` in shaders/rbm/half_sweep.wgsl.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct HalfSweep {
+    key: [u32; 2],
+    first_chain: u32,
+    groups: u32,
+    inputs: u32,
+    outputs: u32,
+    index: u32,
+    row: u32,
+    canary_steps: u32,
+    canary_salt: u32,
+    canary_scale: u32,
+    canary_offset: u32,
+}
+
+/// One layer given the other.
+#[derive(Debug)]
+struct Half {
+    inputs: usize,
+    outputs: usize,
+    weights: wgpu::Buffer,
+    bias: wgpu::Buffer,
+    clamped: wgpu::Buffer,
+}
+
+/// Chains on a GPU. A slice reads the confirmed state and writes the other of two, so that one which the driver cut short is
+/// discarded by not using what it wrote.
+#[derive(Debug)]
+pub(crate) struct GpuGibbs {
+    gpu: Gpu,
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+    up: Half,
+    down: Half,
+    visible: [wgpu::Buffer; 2],
+    hidden: [wgpu::Buffer; 2],
+    kept: wgpu::Buffer,
+    uniforms: wgpu::Buffer,
+    proof: wgpu::Buffer,
+    current: usize,
+    chains: usize,
+    slice_sweeps: u64,
+    salt: u32,
+}
+
+const STATE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+impl GpuGibbs {
+    pub(crate) fn new(gpu: &Gpu, rbm: &Rbm, visible: States) -> Result<Self> {
+        let groups = visible.groups();
+        let limits = gpu.device().limits();
+        let largest = 4 * (rbm.visible.max(rbm.hidden) as u64 * groups as u64).max(rbm.weights.len() as u64);
+        let allowed = limits.max_storage_buffer_binding_size;
+        if largest > allowed {
+            return Err(Error::Limit {
+                what: "bytes of a buffer".into(),
+                asked: largest,
+                allowed,
+                limit: "a storage binding".into(),
+            });
+        }
+        let half = |inputs: usize, outputs: usize, weights: &[f32], bias: &[f32]| Half {
+            inputs,
+            outputs,
+            weights: gpu.buffer_with("weights", bytemuck::cast_slice(weights)),
+            bias: gpu.buffer_with("bias", bytemuck::cast_slice(bias)),
+            clamped: gpu.buffer_with("clamped", &vec![0; 4 * outputs]),
+        };
+        let (layout, pipeline) = pipeline(gpu)?;
+        let states = |label, units: usize| gpu.buffer(label, 4 * (units * groups) as u64, STATE);
+        let rows = 2 * MOST_SWEEPS;
+        let chains = Self {
+            gpu: gpu.clone(),
+            pipeline,
+            layout,
+            up: half(rbm.visible, rbm.hidden, &rbm.weights, &rbm.hidden_bias),
+            down: half(rbm.hidden, rbm.visible, &transpose(&rbm.weights, rbm.hidden), &rbm.visible_bias),
+            visible: std::array::from_fn(|_| states("visible", rbm.visible)),
+            hidden: std::array::from_fn(|_| states("hidden", rbm.hidden)),
+            kept: states("kept", rbm.visible),
+            uniforms: gpu.buffer("half sweeps", rows * ROW as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            proof: gpu.buffer("proof", 4 * rows, STATE),
+            current: 0,
+            chains: visible.chains(),
+            slice_sweeps: 1,
+            salt: 0,
+        };
+        gpu.queue().write_buffer(&chains.visible[0], 0, bytemuck::cast_slice(visible.words()));
+        Ok(chains)
+    }
+
+    pub(crate) fn visible_units(&self) -> usize {
+        self.down.outputs
+    }
+
+    pub(crate) fn clamp(&mut self, marks: &[bool]) -> Result<()> {
+        let marks: Vec<_> = marks.iter().map(|&mark| u32::from(mark)).collect();
+        self.gpu.queue().write_buffer(&self.down.clamped, 0, bytemuck::cast_slice(&marks));
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&self.visible[self.current], 0, &self.kept, 0, self.kept.size());
+        self.gpu.queue().submit([encoder.finish()]);
+        self.gpu.check(0)
+    }
+
+    pub(crate) fn visible(&self) -> Result<States> {
+        self.read(&self.visible[self.current], self.down.outputs)
+    }
+
+    pub(crate) fn hidden(&self) -> Result<States> {
+        self.read(&self.hidden[self.current], self.up.outputs)
+    }
+
+    fn read(&self, buffer: &wgpu::Buffer, units: usize) -> Result<States> {
+        let words = self.gpu.read(buffer, 0, 4 * (units * self.groups()) as u64, TIMEOUT)?;
+        Ok(States::from_words(units, self.chains, words))
+    }
+
+    fn groups(&self) -> usize {
+        self.chains.div_ceil(32)
+    }
+
+    /// Runs `sweeps` sweeps after the `done` ones, which it counts on.
+    pub(crate) fn advance(&mut self, seed: u64, done: &mut u64, sweeps: u64) -> Result<()> {
+        let goal = *done + sweeps;
+        while *done < goal {
+            let slots = (self.up.outputs + self.down.outputs) as u32;
+            let slice = self.slice_sweeps.min(goal - *done).min(epochs(slots as usize).left(*done));
+            let begun = Instant::now();
+            self.slice(seed, *done, slice)?;
+            self.current = 1 - self.current;
+            *done += slice;
+            let took = begun.elapsed();
+            if took < SLICE / 2 {
+                self.slice_sweeps = (2 * self.slice_sweeps).min(MOST_SWEEPS);
+            } else if took > 2 * SLICE {
+                self.slice_sweeps = (self.slice_sweeps / 2).max(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits sweeps and waits for their proof.
+    fn slice(&mut self, seed: u64, first: u64, sweeps: u64) -> Result<()> {
+        let (from, to) = (self.current, 1 - self.current);
+        let slots = (self.up.outputs + self.down.outputs) as u32;
+        let epochs = epochs(slots as usize);
+        let key = key(seed, Stream::Transition, epochs.epoch(first));
+        let mut uniforms = vec![0u8; 2 * sweeps as usize * ROW];
+        for (row, bytes) in uniforms.chunks_exact_mut(ROW).enumerate() {
+            let (half, slot) = if row % 2 == 0 { (&self.up, 0) } else { (&self.down, self.up.outputs as u32) };
+            let index = epochs.step_in_epoch(first + row as u64 / 2) * slots + slot;
+            let uniform = self.uniform(half, key, index, row as u32);
+            bytes[..size_of::<HalfSweep>()].copy_from_slice(bytemuck::bytes_of(&uniform));
+        }
+        self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.gpu.queue().write_buffer(&self.uniforms, 0, &uniforms);
+        let up = |v: usize| self.bind(&self.up, &self.visible[v], &self.hidden[to], &self.visible[1 - v]);
+        let (first_up, other_up) = (up(from), up(to));
+        let down = self.bind(&self.down, &self.hidden[to], &self.visible[to], &self.kept);
+        let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("sweeps") });
+        encoder.clear_buffer(&self.proof, 0, None);
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&self.pipeline);
+            for row in 0..2 * sweeps as usize {
+                let (half, bind) = match row {
+                    0 => (&self.up, &first_up),
+                    _ if row % 2 == 0 => (&self.up, &other_up),
+                    _ => (&self.down, &down),
+                };
+                pass.set_bind_group(0, bind, &[(row * ROW) as u32]);
+                let workgroups = (half.outputs * self.groups()).div_ceil(64) as u32;
+                // Beyond the limit of one dimension (65,535) the grid is folded; the shader skips what is too much.
+                let folds = workgroups.div_ceil(self.gpu.device().limits().max_compute_workgroups_per_dimension);
+                pass.dispatch_workgroups(workgroups.div_ceil(folds), folds, 1);
+            }
+        }
+        self.gpu.queue().submit([encoder.finish()]);
+        let proof: Vec<u32> = self.gpu.read(&self.proof, 0, 8 * sweeps, TIMEOUT)?;
+        let expected = [self.up.outputs * self.groups(), self.down.outputs * self.groups()];
+        if proof.iter().enumerate().all(|(row, &count)| count as usize == expected[row % 2]) {
+            Ok(())
+        } else {
+            Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: first })
+        }
+    }
+
+    fn uniform(&self, half: &Half, key: [u32; 2], index: u32, row: u32) -> HalfSweep {
+        // The steps of the canary, x -> a x + c each, are one step of x -> scale x + offset.
+        let (mut scale, mut offset) = (1u32, 0u32);
+        for _ in 0..CANARY_STEPS {
+            scale = scale.wrapping_mul(1_664_525);
+            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        }
+        HalfSweep {
+            key,
+            first_chain: 0,
+            groups: self.groups() as u32,
+            inputs: half.inputs as u32,
+            outputs: half.outputs as u32,
+            index,
+            row,
+            canary_steps: CANARY_STEPS,
+            canary_salt: self.salt,
+            canary_scale: scale,
+            canary_offset: offset,
+        }
+    }
+
+    fn bind(&self, half: &Half, from: &wgpu::Buffer, to: &wgpu::Buffer, kept: &wgpu::Buffer) -> wgpu::BindGroup {
+        let size = std::num::NonZeroU64::new(size_of::<HalfSweep>() as u64);
+        let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.uniforms, offset: 0, size });
+        let buffers = [&half.weights, &half.bias, from, to, &half.clamped, kept, &self.proof];
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform }];
+        entries.extend(
+            buffers
+                .iter()
+                .zip(1..)
+                .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
+        );
+        self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("half sweep"),
+            layout: &self.layout,
+            entries: &entries,
+        })
+    }
+}
+
+/// The WGSL of half a sweep.
+pub(crate) fn source() -> String {
+    [include_str!("../../shaders/threefry.wgsl"), include_str!("../../shaders/rbm/half_sweep.wgsl")].concat()
+}
+
+fn pipeline(gpu: &Gpu) -> Result<(wgpu::BindGroupLayout, wgpu::ComputePipeline)> {
+    let device = gpu.device();
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let entries: Vec<_> = (0..8)
+        .map(|binding| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match binding {
+                    0 => wgpu::BufferBindingType::Uniform,
+                    4 | 7 => wgpu::BufferBindingType::Storage { read_only: false },
+                    _ => wgpu::BufferBindingType::Storage { read_only: true },
+                },
+                has_dynamic_offset: binding == 0,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let layout =
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("half sweep"), entries: &entries });
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("half sweep"),
+        source: wgpu::ShaderSource::Wgsl(source().into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("half sweep"),
+        layout: Some(&device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("half sweep"),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        })),
+        module: &module,
+        entry_point: Some("half_sweep_of"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        None => Ok((layout, pipeline)),
+        Some(error) => Err(Error::Device(error.to_string())),
+    }
+}
