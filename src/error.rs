@@ -170,6 +170,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file does not hold what it should.
+    #[error("the file {} {why}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        why: String,
+    },
 }
 
 impl Error {

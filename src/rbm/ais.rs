@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     Rbm, States,
     exact::log_sum_exp,
-    fields::{Bits, Fields, Real, draw, sum_softplus},
+    fields::{Bits, Fields, draw, sum_softplus},
     gibbs::epochs,
     softplus,
 };

@@ -7,13 +7,18 @@
 mod ais;
 mod exact;
 mod fields;
+mod file;
 mod gibbs;
 mod gpu;
+mod monitor;
 mod states;
+mod train;
 
 pub use ais::{Ais, Estimate, LnZ};
 pub use gibbs::Gibbs;
+pub use monitor::Monitor;
 pub use states::States;
+pub use train::{Epoch, Negative, Trainer, Training};
 
 use crate::{Error, Result, error::finite};
 

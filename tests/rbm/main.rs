@@ -5,6 +5,7 @@ mod common;
 mod formulas;
 mod gibbs;
 mod ln_z;
+mod train;
 mod twin;
 
 use common::Suite;
@@ -15,7 +16,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [formulas::add, gibbs::add, ln_z::add, twin::add] {
+    for add in [formulas::add, gibbs::add, ln_z::add, train::add, twin::add] {
         suite = add(suite);
     }
     suite.run()
