@@ -12,6 +12,7 @@ pub mod energy;
 mod error;
 mod evaluate;
 mod importance;
+pub mod ising;
 pub mod kernel;
 mod pipelines;
 pub mod program;

@@ -90,7 +90,11 @@ impl GpuGibbs {
             bias: gpu.buffer_with("bias", bytemuck::cast_slice(bias)),
             clamped: gpu.buffer_with("clamped", &vec![0; 4 * outputs]),
         };
-        let (layout, pipeline) = pipeline(gpu)?;
+        let module = gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("half sweep"),
+            source: wgpu::ShaderSource::Wgsl(source().into()),
+        });
+        let (layout, pipeline) = pipeline(gpu, "half_sweep_of", &module, &[true, true, true, false, true, true, false])?;
         let states = |label, units: usize| gpu.buffer(label, 4 * (units * groups) as u64, STATE);
         let rows = 2 * MOST_SWEEPS;
         let chains = Self {
@@ -210,12 +214,7 @@ impl GpuGibbs {
     }
 
     fn uniform(&self, half: &Half, key: [u32; 2], index: u32, row: u32) -> HalfSweep {
-        // The steps of the canary, x -> a x + c each, are one step of x -> scale x + offset.
-        let (mut scale, mut offset) = (1u32, 0u32);
-        for _ in 0..CANARY_STEPS {
-            scale = scale.wrapping_mul(1_664_525);
-            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        }
+        let (scale, offset) = canary(CANARY_STEPS);
         HalfSweep {
             key,
             first_chain: 0,
@@ -255,40 +254,43 @@ pub(crate) fn source() -> String {
     [include_str!("../../shaders/threefry.wgsl"), include_str!("../../shaders/rbm/half_sweep.wgsl")].concat()
 }
 
-fn pipeline(gpu: &Gpu) -> Result<(wgpu::BindGroupLayout, wgpu::ComputePipeline)> {
+/// Where the canary ends: its steps, x -> a x + c each, are one step of x -> scale x + offset.
+pub(crate) fn canary(steps: u32) -> (u32, u32) {
+    (0..steps).fold((1u32, 0u32), |(scale, offset), _| {
+        (scale.wrapping_mul(1_664_525), offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
+    })
+}
+
+/// A pipeline with a uniform of dynamic offset at binding 0 and storage buffers from 1 on, which are read only as said.
+pub(crate) fn pipeline(
+    gpu: &Gpu,
+    entry: &str,
+    module: &wgpu::ShaderModule,
+    read_only: &[bool],
+) -> Result<(wgpu::BindGroupLayout, wgpu::ComputePipeline)> {
     let device = gpu.device();
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let entries: Vec<_> = (0..8)
-        .map(|binding| wgpu::BindGroupLayoutEntry {
+    let storage = read_only.iter().map(|&read_only| wgpu::BufferBindingType::Storage { read_only });
+    let entries: Vec<_> = std::iter::once(wgpu::BufferBindingType::Uniform)
+        .chain(storage)
+        .zip(0..)
+        .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding {
-                    0 => wgpu::BufferBindingType::Uniform,
-                    4 | 7 => wgpu::BufferBindingType::Storage { read_only: false },
-                    _ => wgpu::BufferBindingType::Storage { read_only: true },
-                },
-                has_dynamic_offset: binding == 0,
-                min_binding_size: None,
-            },
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
             count: None,
         })
         .collect();
-    let layout =
-        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("half sweep"), entries: &entries });
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some("half sweep"),
-        source: wgpu::ShaderSource::Wgsl(source().into()),
-    });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(entry), entries: &entries });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("half sweep"),
+        label: Some(entry),
         layout: Some(&device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("half sweep"),
+            label: Some(entry),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         })),
-        module: &module,
-        entry_point: Some("half_sweep_of"),
+        module,
+        entry_point: Some(entry),
         compilation_options: Default::default(),
         cache: None,
     });

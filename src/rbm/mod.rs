@@ -16,6 +16,7 @@ mod train;
 
 pub use ais::{Ais, Estimate, LnZ};
 pub use gibbs::Gibbs;
+pub(crate) use gpu::{canary, pipeline};
 pub use monitor::Monitor;
 pub use states::States;
 pub use train::{Epoch, Negative, Trainer, Training};
