@@ -5,6 +5,7 @@
 //! machines (2010).
 
 mod ais;
+mod dbn;
 mod exact;
 mod fields;
 mod file;
@@ -15,6 +16,7 @@ mod states;
 mod train;
 
 pub use ais::{Ais, Estimate, LnZ};
+pub use dbn::Dbn;
 pub use gibbs::Gibbs;
 pub(crate) use gpu::{canary, pipeline};
 pub use monitor::Monitor;

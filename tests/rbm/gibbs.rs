@@ -2,9 +2,9 @@
 //! which the same test must find.
 
 use ergodic::{
-    Backend,
+    Backend, Error,
     random::{Stream, key, threefry},
-    rbm::{Gibbs, Rbm, States},
+    rbm::{Dbn, Gibbs, Rbm, States},
 };
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
@@ -48,6 +48,36 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             assert!(p < LEVEL, "p = {p:.3e}");
         });
     }
+    suite = suite
+        .test("a deep belief network draws data from its law; without a layer's bias it does not", || {
+            let (below, top) = (machine(5, 6, 1.0, 4), machine(6, 3, 1.0, 5));
+            let network = |below: &Rbm| Dbn::new([below.clone(), top.clone()]).unwrap();
+            let found = tally_of(&network(&below).sample(&Backend::cpu(), CHAINS, 60, 3).unwrap());
+            // The law of the top machine's visible units, then down.
+            let ln_z = top.ln_z().unwrap();
+            let down: Vec<_> = (0..64).map(|h| below.visible_means(&units(h, 6))).collect();
+            let law: Vec<f64> = (0..32)
+                .map(|v| {
+                    let given = |means: &[f64]| -> f64 {
+                        (0..5).map(|i| if v >> i & 1 == 1 { means[i] } else { 1.0 - means[i] }).product()
+                    };
+                    (0..64).map(|h| (-top.free_energy(&units(h, 6)) - ln_z).exp() * given(&down[h])).sum()
+                })
+                .collect();
+            assert!(p_value(&law, &found) >= LEVEL);
+            let faulty = Rbm::new(below.weights(), [0.0; 5], below.hidden_bias()).unwrap();
+            let found = tally_of(&network(&faulty).sample(&Backend::cpu(), CHAINS, 60, 3).unwrap());
+            assert!(p_value(&law, &found) < LEVEL);
+            let (v, features) = (units(9, 5), network(&below).features(&units(9, 5)));
+            assert_eq!(features, top.hidden_means(&below.hidden_means(&v)));
+            assert_eq!(network(&below).reconstruct(&v), below.visible_means(&top.visible_means(&features)));
+        })
+        .test("stacks that do not fit are refused", || {
+            assert!(matches!(Dbn::new([]), Err(Error::Setting { .. })));
+            let layers = [machine(5, 4, 1.0, 1), machine(5, 4, 1.0, 1)];
+            assert!(matches!(Dbn::new(layers), Err(Error::Shape { expected: 4, found: 5, .. })));
+            assert!(matches!(machine(5, 4, 1.0, 1).draw_hidden(&States::zeros(4, 2), 1, 0), Err(Error::Shape { .. })));
+        });
     suite.both("planted: a bias left out, its sign, W transposed, are found", |backend| {
         let rbm = machine(5, 5, 1.0, 11);
         let law = law(&rbm, 3);
@@ -106,6 +136,10 @@ fn tally(v: &States, h: &States) -> Vec<u64> {
         counts[state + (0..h.units()).map(|u| usize::from(h.get(u, chain)) << (u + v.units())).sum::<usize>()] += 1;
     }
     counts
+}
+
+fn tally_of(v: &States) -> Vec<u64> {
+    tally(v, &States::zeros(0, v.chains()))
 }
 
 /// Pearson's chi-square of independent chains; states expected fewer than ten times are taken together.
