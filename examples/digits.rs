@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     let [low, high] = heldout_log_likelihood;
     println!("held-out log-likelihood in [{low:.3}, {high:.3}] nats an image");
 
-    let sweeps = if options.quick { 1_000 } else { 10_000 };
+    let sweeps = if options.quick { 300 } else { 5_000 };
     let mut chains = Gibbs::new(&backend, &rbm, ROW * ROW, options.seed)?;
     chains.advance(sweeps)?;
     let samples = visible_means(&rbm, &chains.hidden()?);
@@ -171,7 +171,7 @@ fn inpaint(backend: &Backend, rbm: &Rbm, held_out: &States, seed: u64) -> Result
     }
     let mut chains = Gibbs::start(backend, rbm, start, seed)?;
     chains.clamp(&(0..PIXELS).map(|unit| unit < PIXELS / 2).collect::<Vec<_>>())?;
-    chains.advance(500)?;
+    chains.advance(200)?;
     let visible = chains.visible()?;
     let mean = |image: usize, unit: usize| (0..32).filter(|c| visible.get(unit, 32 * image + c)).count() as f64 / 32.0;
     Ok((0..ROW * ROW).map(|image| (0..PIXELS).map(|unit| mean(image, unit)).collect()).collect())

@@ -15,7 +15,8 @@ fn main() -> std::process::ExitCode {
                 for on in [false, true] {
                     let options = Options { collect: on, store: on, scheduled: on, software: on };
                     let program = Program::new(&*energy, &*kernel, options).unwrap();
-                    translate(&program);
+                    let (module, info) = program.module();
+                    translate(module, info);
                 }
             });
         }
@@ -23,14 +24,26 @@ fn main() -> std::process::ExitCode {
     for (kernel_name, kernel) in cases::kernels().into_iter().chain(cases::tempered()) {
         suite = suite.test(format!("{kernel_name} on a composed energy of 512 dimensions"), move || {
             let program = Program::new(&*cases::high_dimension(512), &*kernel, Options::default()).unwrap();
-            translate(&program);
+            let (module, info) = program.module();
+            translate(module, info);
+        });
+    }
+    let boltzmann = [
+        ("block Gibbs", include_str!("../shaders/rbm/half_sweep.wgsl")),
+        ("the checkerboard", include_str!("../shaders/rbm/checkerboard.wgsl")),
+    ];
+    for (name, source) in boltzmann {
+        suite = suite.test(format!("{name} of binary units"), move || {
+            let module = naga::front::wgsl::parse_str(&[include_str!("../shaders/threefry.wgsl"), source].concat()).unwrap();
+            let mut validator =
+                naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+            translate(&module, &validator.validate(&module).unwrap());
         });
     }
     suite.run()
 }
 
-fn translate(program: &Program) {
-    let (module, info) = program.module();
+fn translate(module: &naga::Module, info: &naga::valid::ModuleInfo) {
     spv::write_vec(module, info, &spv::Options::default(), None).unwrap();
     let mut out = String::new();
     msl::Writer::new(&mut out)

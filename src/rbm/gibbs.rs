@@ -38,7 +38,7 @@ pub struct Gibbs {
 #[derive(Debug)]
 enum Engine {
     Cpu(CpuGibbs),
-    Gpu(Box<GpuGibbs>),
+    Gpu(GpuGibbs),
 }
 
 impl Gibbs {
@@ -69,7 +69,7 @@ impl Gibbs {
             return Err(Error::setting("chains", 0, "must be at least 1"));
         }
         let engine = match backend.gpu() {
-            Some(gpu) => Engine::Gpu(Box::new(GpuGibbs::new(gpu, rbm, visible)?)),
+            Some(gpu) => Engine::Gpu(GpuGibbs::new(gpu, rbm, visible)?),
             None => Engine::Cpu(CpuGibbs::new(rbm, visible)),
         };
         Ok(Self { engine, seed, sweeps: 0 })

@@ -277,7 +277,7 @@ pub(crate) fn shuffled(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut order: Vec<_> = (0..n).collect();
     for i in (1..n).rev() {
         let word = u64::from(threefry(key, [i as u32, 0])[0]);
-        order.swap(i, (word * (i as u64 + 1) >> 32) as usize);
+        order.swap(i, ((word * (i as u64 + 1)) >> 32) as usize);
     }
     order
 }
