@@ -8,6 +8,7 @@ use super::compute;
 /// What shaders/random.wgsl relies on, and two entry points: bits from (key, counter); a uniform and two normals from bits.
 const HEADER: &str = "
 const DIM = 2u;
+const SHARES = 1u;
 const BLOCKS = 1u;
 const SLOTS = 1u;
 const TAIL_MASK = Lane(1.0, 1.0);
@@ -16,7 +17,8 @@ struct Run { key: vec2<u32> }
 var<private> run: Run;
 fn blocks() -> u32 { return BLOCKS; }
 fn lane_mask(b: u32) -> Lane { return TAIL_MASK; }
-fn param(i: u32) -> f32 { return 0.0; }
+fn param_of_share(i: u32) -> f32 { return 0.0; }
+fn whole_block(b: u32) -> u32 { return b; }
 @group(0) @binding(0) var<storage, read> input: array<u32>;
 @group(0) @binding(1) var<storage, read_write> output: array<u32>;
 
