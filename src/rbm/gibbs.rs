@@ -37,8 +37,8 @@ pub struct Gibbs {
 
 #[derive(Debug)]
 enum Engine {
-    Cpu(CpuGibbs),
-    Gpu(GpuGibbs),
+    Cpu(Box<CpuGibbs>),
+    Gpu(Box<GpuGibbs>),
 }
 
 impl Gibbs {
@@ -69,8 +69,8 @@ impl Gibbs {
             return Err(Error::setting("chains", 0, "must be at least 1"));
         }
         let engine = match backend.gpu() {
-            Some(gpu) => Engine::Gpu(GpuGibbs::new(gpu, rbm, visible)?),
-            None => Engine::Cpu(CpuGibbs::new(rbm, visible)),
+            Some(gpu) => Engine::Gpu(Box::new(GpuGibbs::new(gpu, rbm, visible)?)),
+            None => Engine::Cpu(Box::new(CpuGibbs::new(rbm, visible))),
         };
         Ok(Self { engine, seed, sweeps: 0 })
     }
