@@ -16,7 +16,8 @@ struct Colour {
     canary_offset: u32,
 }
 
-@group(0) @binding(0) var<uniform> colour: Colour;
+// Storage, not uniform: lavapipe compiles a shader anew, and keeps it, for every value of a uniform that a loop's end depends on.
+@group(0) @binding(0) var<storage, read> colour: Colour;
 @group(0) @binding(1) var<storage, read_write> spins: array<u32>;              // [site][group]
 @group(0) @binding(2) var<storage, read_write> proof: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
 
@@ -74,7 +75,8 @@ fn checkerboard(
     // The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
     let salted = id ^ colour.canary_salt;
     var word = salted;
-    for (var k = 0u; k < colour.canary_steps; k++) { word = word * 1664525u + 1013904223u; }
+    let canary_steps = colour.canary_steps;
+    for (var k = 0u; k < canary_steps; k++) { word = word * 1664525u + 1013904223u; }
     let whole = q == 8u && word == colour.canary_scale * salted + colour.canary_offset;
     if (whole) { atomicAdd(&proof[colour.row], 1u); }
 }

@@ -16,7 +16,8 @@ struct HalfSweep {
     canary_offset: u32,
 }
 
-@group(0) @binding(0) var<uniform> half_sweep: HalfSweep;
+// Storage, not uniform: lavapipe compiles a shader anew, and keeps it, for every value of a uniform that a loop's end depends on.
+@group(0) @binding(0) var<storage, read> half_sweep: HalfSweep;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;                  // [input][output]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;                     // [output]
 @group(0) @binding(3) var<storage, read> states_in: array<u32>;                // [input][group]
@@ -44,18 +45,21 @@ fn half_sweep_of(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let unit = id % half_sweep.outputs;
-    let group = id / half_sweep.outputs;
-    if (group >= half_sweep.groups) { return; }
+    let inputs = half_sweep.inputs;
+    let outputs = half_sweep.outputs;
+    let groups = half_sweep.groups;
+    let unit = id % outputs;
+    let group = id / outputs;
+    if (group >= groups) { return; }
     let start = vec4<f32>(bias[unit]);
     var s0 = start; var s1 = start; var s2 = start; var s3 = start;
     var s4 = start; var s5 = start; var s6 = start; var s7 = start;
     let none = vec4<f32>(0.0);
     let off = vec4<u32>(0u);
     var i = 0u;
-    for (; i < half_sweep.inputs; i++) {
-        let w = vec4<f32>(weights[i * half_sweep.outputs + unit]);
-        let word = vec4<u32>(states_in[i * half_sweep.groups + group]);
+    for (; i < inputs; i++) {
+        let w = vec4<f32>(weights[i * outputs + unit]);
+        let word = vec4<u32>(states_in[i * groups + group]);
         s0 += select(none, w, (word & vec4<u32>(0x1u, 0x2u, 0x4u, 0x8u)) != off);
         s1 += select(none, w, (word & vec4<u32>(0x10u, 0x20u, 0x40u, 0x80u)) != off);
         s2 += select(none, w, (word & vec4<u32>(0x100u, 0x200u, 0x400u, 0x800u)) != off);
@@ -70,14 +74,15 @@ fn half_sweep_of(
     drawn |= (draw(unit, pair + 4u, s2) << 8u) | (draw(unit, pair + 6u, s3) << 12u);
     drawn |= (draw(unit, pair + 8u, s4) << 16u) | (draw(unit, pair + 10u, s5) << 20u);
     drawn |= (draw(unit, pair + 12u, s6) << 24u) | (draw(unit, pair + 14u, s7) << 28u);
-    let at = unit * half_sweep.groups + group;
+    let at = unit * groups + group;
     if (clamped[unit] != 0u) { drawn = kept[at]; }
     states_out[at] = drawn;
 
     // The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
     let salted = at ^ half_sweep.canary_salt;
     var word = salted;
-    for (var k = 0u; k < half_sweep.canary_steps; k++) { word = word * 1664525u + 1013904223u; }
-    let whole = i == half_sweep.inputs && word == half_sweep.canary_scale * salted + half_sweep.canary_offset;
+    let canary_steps = half_sweep.canary_steps;
+    for (var k = 0u; k < canary_steps; k++) { word = word * 1664525u + 1013904223u; }
+    let whole = i == inputs && word == half_sweep.canary_scale * salted + half_sweep.canary_offset;
     if (whole) { atomicAdd(&proof[half_sweep.row], 1u); }
 }

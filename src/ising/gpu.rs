@@ -15,10 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Sweeps of one submission at most.
 const MOST_SWEEPS: u64 = 256;
 const CANARY_STEPS: u32 = 12;
-/// Uniforms of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
+/// Settings of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
 const ROW: usize = 256;
 
-/// The uniform of a dispatch; the same layout as `Colour` in shaders/rbm/checkerboard.wgsl.
+/// The settings of a dispatch; the same layout as `Colour` in shaders/rbm/checkerboard.wgsl.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Colour {
@@ -43,7 +43,7 @@ pub(crate) struct GpuIsing {
     spins: wgpu::Buffer,
     /// The state before a slice, which comes back where the driver cuts it short.
     before: wgpu::Buffer,
-    uniforms: wgpu::Buffer,
+    settings: wgpu::Buffer,
     proof: wgpu::Buffer,
     side: usize,
     groups: usize,
@@ -73,16 +73,16 @@ impl GpuIsing {
         });
         let (layout, pipeline) = crate::rbm::pipeline(gpu, "checkerboard", &module, &[false, false])?;
         let rows = 2 * MOST_SWEEPS;
-        let uniforms = gpu.buffer("colours", rows * ROW as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
+        let settings = gpu.buffer("colours", rows * ROW as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST);
         let (state, proof) = (gpu.buffer("spins", bytes, STATE), gpu.buffer("proof", 4 * rows, STATE));
         gpu.queue().write_buffer(&state, 0, bytemuck::cast_slice(spins));
         let size = std::num::NonZeroU64::new(size_of::<Colour>() as u64);
-        let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &uniforms, offset: 0, size });
+        let row_of_settings = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &settings, offset: 0, size });
         let bind = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("checkerboard"),
             layout: &layout,
             entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: uniform },
+                wgpu::BindGroupEntry { binding: 0, resource: row_of_settings },
                 wgpu::BindGroupEntry { binding: 1, resource: state.as_entire_binding() },
                 wgpu::BindGroupEntry { binding: 2, resource: proof.as_entire_binding() },
             ],
@@ -93,7 +93,7 @@ impl GpuIsing {
             bind,
             before: gpu.buffer("spins before", bytes, STATE),
             spins: state,
-            uniforms,
+            settings,
             proof,
             side,
             groups: spins.len() / (side * side),
@@ -131,9 +131,9 @@ impl GpuIsing {
         let epochs = Epochs::new(sites as u32);
         let (scale, offset) = crate::rbm::canary(CANARY_STEPS);
         self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let mut uniforms = vec![0u8; 2 * sweeps as usize * ROW];
-        for (row, bytes) in uniforms.chunks_exact_mut(ROW).enumerate() {
-            let uniform = Colour {
+        let mut settings = vec![0u8; 2 * sweeps as usize * ROW];
+        for (row, bytes) in settings.chunks_exact_mut(ROW).enumerate() {
+            let row_of_settings = Colour {
                 key: key(seed, Stream::Transition, epochs.epoch(first)),
                 side: self.side as u32,
                 groups: self.groups as u32,
@@ -146,9 +146,9 @@ impl GpuIsing {
                 canary_scale: scale,
                 canary_offset: offset,
             };
-            bytes[..size_of::<Colour>()].copy_from_slice(bytemuck::bytes_of(&uniform));
+            bytes[..size_of::<Colour>()].copy_from_slice(bytemuck::bytes_of(&row_of_settings));
         }
-        self.gpu.queue().write_buffer(&self.uniforms, 0, &uniforms);
+        self.gpu.queue().write_buffer(&self.settings, 0, &settings);
         let mut encoder =
             self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("checkerboard") });
         encoder.copy_buffer_to_buffer(&self.spins, 0, &self.before, 0, self.spins.size());

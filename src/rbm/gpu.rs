@@ -16,10 +16,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Sweeps of one submission at most.
 const MOST_SWEEPS: u64 = 256;
 const CANARY_STEPS: u32 = 12;
-/// Uniforms of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
+/// Settings of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
 const ROW: usize = 256;
 
-/// The uniform of a dispatch; the same layout as `HalfSweep` in shaders/rbm/half_sweep.wgsl.
+/// The settings of a dispatch; the same layout as `HalfSweep` in shaders/rbm/half_sweep.wgsl.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct HalfSweep {
@@ -58,7 +58,7 @@ pub(crate) struct GpuGibbs {
     visible: [wgpu::Buffer; 2],
     hidden: [wgpu::Buffer; 2],
     kept: wgpu::Buffer,
-    uniforms: wgpu::Buffer,
+    settings: wgpu::Buffer,
     proof: wgpu::Buffer,
     current: usize,
     chains: usize,
@@ -106,7 +106,7 @@ impl GpuGibbs {
             visible: std::array::from_fn(|_| states("visible", rbm.visible)),
             hidden: std::array::from_fn(|_| states("hidden", rbm.hidden)),
             kept: states("kept", rbm.visible),
-            uniforms: gpu.buffer("half sweeps", rows * ROW as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            settings: gpu.buffer("half sweeps", rows * ROW as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST),
             proof: gpu.buffer("proof", 4 * rows, STATE),
             current: 0,
             chains: visible.chains(),
@@ -173,15 +173,15 @@ impl GpuGibbs {
         let slots = (self.up.outputs + self.down.outputs) as u32;
         let epochs = epochs(slots as usize);
         let key = key(seed, Stream::Transition, epochs.epoch(first));
-        let mut uniforms = vec![0u8; 2 * sweeps as usize * ROW];
-        for (row, bytes) in uniforms.chunks_exact_mut(ROW).enumerate() {
+        let mut settings = vec![0u8; 2 * sweeps as usize * ROW];
+        for (row, bytes) in settings.chunks_exact_mut(ROW).enumerate() {
             let (half, slot) = if row % 2 == 0 { (&self.up, 0) } else { (&self.down, self.up.outputs as u32) };
             let index = epochs.step_in_epoch(first + row as u64 / 2) * slots + slot;
-            let uniform = self.uniform(half, key, index, row as u32);
-            bytes[..size_of::<HalfSweep>()].copy_from_slice(bytemuck::bytes_of(&uniform));
+            let row_of_settings = self.row_of_settings(half, key, index, row as u32);
+            bytes[..size_of::<HalfSweep>()].copy_from_slice(bytemuck::bytes_of(&row_of_settings));
         }
         self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        self.gpu.queue().write_buffer(&self.uniforms, 0, &uniforms);
+        self.gpu.queue().write_buffer(&self.settings, 0, &settings);
         let up = |v: usize| self.bind(&self.up, &self.visible[v], &self.hidden[to], &self.visible[1 - v]);
         let (first_up, other_up) = (up(from), up(to));
         let down = self.bind(&self.down, &self.hidden[to], &self.visible[to], &self.kept);
@@ -213,7 +213,7 @@ impl GpuGibbs {
         }
     }
 
-    fn uniform(&self, half: &Half, key: [u32; 2], index: u32, row: u32) -> HalfSweep {
+    fn row_of_settings(&self, half: &Half, key: [u32; 2], index: u32, row: u32) -> HalfSweep {
         let (scale, offset) = canary(CANARY_STEPS);
         HalfSweep {
             key,
@@ -232,9 +232,9 @@ impl GpuGibbs {
 
     fn bind(&self, half: &Half, from: &wgpu::Buffer, to: &wgpu::Buffer, kept: &wgpu::Buffer) -> wgpu::BindGroup {
         let size = std::num::NonZeroU64::new(size_of::<HalfSweep>() as u64);
-        let uniform = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.uniforms, offset: 0, size });
+        let row_of_settings = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.settings, offset: 0, size });
         let buffers = [&half.weights, &half.bias, from, to, &half.clamped, kept, &self.proof];
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform }];
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: row_of_settings }];
         entries.extend(
             buffers
                 .iter()
@@ -261,7 +261,7 @@ pub(crate) fn canary(steps: u32) -> (u32, u32) {
     })
 }
 
-/// A pipeline with a uniform of dynamic offset at binding 0 and storage buffers from 1 on, which are read only as said.
+/// A pipeline with settings at binding 0, which a dynamic offset chooses, and storage buffers from 1 on, read only as said.
 pub(crate) fn pipeline(
     gpu: &Gpu,
     entry: &str,
@@ -270,9 +270,10 @@ pub(crate) fn pipeline(
 ) -> Result<(wgpu::BindGroupLayout, wgpu::ComputePipeline)> {
     let device = gpu.device();
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let storage = read_only.iter().map(|&read_only| wgpu::BufferBindingType::Storage { read_only });
-    let entries: Vec<_> = std::iter::once(wgpu::BufferBindingType::Uniform)
-        .chain(storage)
+    let storage = |&read_only: &bool| wgpu::BufferBindingType::Storage { read_only };
+    let entries: Vec<_> = std::iter::once(&true)
+        .chain(read_only)
+        .map(storage)
         .zip(0..)
         .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
             binding,

@@ -78,6 +78,20 @@ pub(crate) fn add(suite: Suite) -> Suite {
             let mut chains = Gibbs::new(&backend, &rbm, 2, 1).unwrap();
             assert!(matches!(chains.clamp(&[true]), Err(Error::Shape { expected: 4, found: 1, .. })));
         })
+        .gpu("a thousand sweeps leave no memory behind", |gpu| {
+            let resident = || {
+                let pages = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<f64>().ok()?;
+                Some(pages * 4096.0 / 1e6)
+            };
+            let mut chains = Gibbs::new(&Backend::gpu_of(gpu), &machine(20, 20, 0.5, 2), 64, 9).unwrap();
+            chains.advance(300).unwrap();
+            let before = resident();
+            chains.advance(1_000).unwrap();
+            // Other tests run meanwhile; a shader that the driver compiles anew for every dispatch took a thousand MB here.
+            if let (Some(before), Some(after)) = (before, resident()) {
+                assert!(after - before < 300.0, "{before:.0} MB, then {after:.0} MB");
+            }
+        })
         .gpu("a layer that the driver cuts short is an error, and the state stays", |gpu| {
             let software = gpu.is_software() && gpu.info().name.contains("llvmpipe");
             let rbm = Rbm::new(vec![0.0; 70_000], vec![0.0; 70_000], [0.0]).unwrap();
