@@ -7,6 +7,9 @@ use std::{
 
 use crate::{Error, Result};
 
+/// How long to wait for what is in flight once something went wrong.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 /// An open device. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Gpu {
@@ -211,8 +214,7 @@ impl Gpu {
     /// An error that the device reported since the last call, if any.
     pub(crate) fn check(&self, good_steps: u64) -> Result<()> {
         if lock(&self.faults).error.is_some() {
-            // A lost device may show as an invalid buffer first; its loss is told when it is polled.
-            let _ = self.device.poll(wgpu::PollType::Poll);
+            self.drain();
         }
         let mut faults = lock(&self.faults);
         if let Some(reason) = &faults.lost {
@@ -224,6 +226,11 @@ impl Gpu {
         }
     }
 
+    /// A lost device may show as an invalid buffer or submission first: its loss is told when it is polled with nothing in flight.
+    fn drain(&self) {
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(LAST_WORK) });
+    }
+
     /// Waits for a submission.
     pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex, timeout: Duration, good_steps: u64) -> Result<()> {
         let waited =
@@ -232,7 +239,11 @@ impl Gpu {
         match waited {
             Ok(_) => Ok(()),
             Err(wgpu::PollError::Timeout) => Err(Error::Timeout { good_steps, seconds: timeout.as_secs_f64() }),
-            Err(e) => Err(Error::Device(e.to_string())),
+            Err(e) => {
+                self.drain();
+                self.check(good_steps)?;
+                Err(Error::Device(e.to_string()))
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Error {
     /// The device was lost or destroyed during a run.
     #[error(
         "the device was lost after step {good_steps}: {reason}. State up to that step can no longer be read; open a new device and \
-         start from positions saved before"
+         resume from the last checkpoint (Setup::checkpoint, Setup::resume), or start from positions that were read before"
     )]
     DeviceLost {
         /// Steps that had been completed and proved.
@@ -162,6 +162,14 @@ pub enum Error {
     /// A sink of the caller's own does not take draws.
     #[error("the draws were not taken: {0}")]
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A checkpoint cannot be written, or is not one that this run can go on from.
+    #[error("the checkpoint {} {why}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -183,6 +191,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn setting(name: impl Into<String>, value: impl std::fmt::Display, why: impl Into<String>) -> Self {
         Self::Setting { name: name.into(), value: value.to_string(), why: why.into() }
+    }
+
+    /// The same error, after so many good steps: where the device is only read, it does not know them.
+    pub(crate) fn after(mut self, steps: u64) -> Self {
+        if let Self::DeviceLost { good_steps, .. } | Self::Timeout { good_steps, .. } = &mut self {
+            *good_steps = steps;
+        }
+        self
     }
 
     pub(crate) fn shape(what: impl Into<String>, expected: usize, found: usize) -> Self {

@@ -87,6 +87,22 @@ pub struct Options {
     pub software: bool,
 }
 
+/// The WGSL of an energy and the expression that calls it.
+pub(crate) fn text_of(target: &dyn Energy) -> Result<String> {
+    let mut composer = Composer::default();
+    let call = target.compose(&mut composer)?;
+    let parts = composer.parts.iter().map(|part| part.source.as_str());
+    Ok(parts.chain([call.energy("0u", "x").as_str()]).collect::<Vec<_>>().join("\n"))
+}
+
+/// The WGSL that every program has.
+pub(crate) fn engine_text() -> String {
+    // Of lanes of two and of four, whole and spread.
+    let shared = contract(1, 1, String::new()).into_iter().chain(contract(3, 2, String::new())).map(|part| part.source);
+    let own = [include_str!("../shaders/moments.wgsl"), include_str!("../shaders/main.wgsl")];
+    shared.chain(own.map(str::to_owned)).collect()
+}
+
 /// A checked WGSL program for one energy, one kernel, and with or without moments and draws.
 #[derive(Debug)]
 pub struct Program {

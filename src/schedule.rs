@@ -6,7 +6,7 @@
 use crate::{Error, Result};
 
 /// A number for every step k = 0, 1, 2, …; after its last step a schedule stays at its final value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub enum Schedule {
     /// The same value at every step.

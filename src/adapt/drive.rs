@@ -34,6 +34,29 @@ pub(crate) struct Adapted {
     plan: Option<WarmUp>,
     /// What the last one found.
     pub(crate) found: Option<Adaptation>,
+    /// The settings that it froze.
+    settings: Option<Settings>,
+}
+
+impl Adapted {
+    /// What a checkpoint keeps.
+    ///
+    /// # Errors
+    /// In the midst of a warm-up, whose plan it does not keep.
+    pub(crate) fn frozen(&self) -> Result<Option<(Settings, Adaptation)>, String> {
+        if self.plan.is_some() {
+            return Err("cannot be written in the midst of a warm-up: call warm_up again to end it".into());
+        }
+        Ok(self.settings.clone().zip(self.found.clone()))
+    }
+}
+
+/// Takes up what a warm-up found before.
+pub(crate) fn resume(chains: &mut impl Adapting, settings: Settings, found: Adaptation) {
+    if let Some(kernel) = chains.setup().kernel.with_settings(&settings) {
+        chains.set_kernel(kernel);
+    }
+    *chains.adapted() = Adapted { plan: None, found: Some(found), settings: Some(settings) };
 }
 
 /// Runs a warm-up where the kernel wants one and there has been none.
@@ -62,6 +85,7 @@ pub(crate) fn warm_up(chains: &mut impl Adapting, limits: Warmup) -> Result<()> 
         return Err(e);
     }
     let failures = chains.count_anew();
+    chains.adapted().settings = Some(plan.settings().clone());
     chains.adapted().found = Some(Adaptation { failures, ..plan.record() });
     Ok(())
 }

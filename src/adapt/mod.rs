@@ -15,12 +15,12 @@ mod record;
 mod trajectory;
 mod warm_up;
 
-pub(crate) use drive::{Adapted, Adapting, ensure, warm_up};
+pub(crate) use drive::{Adapted, Adapting, ensure, resume, warm_up};
 pub use record::{Adaptation, Warning};
 pub use warm_up::Warmup;
 
 /// Settings that a warm-up finds, and a kernel runs with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     /// The step size, for coordinates of scale one.
     pub step_size: f64,

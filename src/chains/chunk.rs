@@ -394,6 +394,16 @@ impl Chunk {
         first - self.first..end - self.first
     }
 
+    /// The first rows of the carry buffer, `[row][chain]`, in the ring's buffer `from`.
+    pub(crate) fn read_carry(&self, gpu: &Gpu, rows: usize, from: usize, timeout: Duration) -> Result<Vec<f32>> {
+        gpu.read(&self.carry[from], 0, (rows * self.chains * 4) as u64, timeout)
+    }
+
+    /// Fills the first rows of the carry buffer with which the ring begins.
+    pub(crate) fn write_carry(&self, gpu: &Gpu, carry: &[f32]) {
+        gpu.queue().write_buffer(&self.carry[0], 0, bytemuck::cast_slice(carry));
+    }
+
     pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
         gpu.read(&self.positions[current], 0, (dim * self.chains * 4) as u64, timeout)
     }

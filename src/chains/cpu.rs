@@ -1,8 +1,10 @@
 //! The CPU reference: the same transitions in f64 from the same random bits, one plain loop a chain.
 
+mod checkpoint;
 mod trial;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,6 +54,8 @@ pub struct CpuChains {
     /// The clock when the last collection began.
     begun: Clock,
     slice_steps: u64,
+    /// When the run was last saved, or built.
+    saved: Instant,
 }
 
 /// What one chain did in a slice.
@@ -136,6 +140,14 @@ impl CpuChains {
     /// As [`Setup::build`].
     pub fn new(setup: Setup) -> Result<Self> {
         let start = setup.check()?;
+        let mut chains = Self::without_states(setup)?;
+        chains.states = chains.states_at(&start)?;
+        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        Ok(chains)
+    }
+
+    /// Chains that have no states yet.
+    fn without_states(setup: Setup) -> Result<Self> {
         let (target, kernel) = (setup.target.clone(), setup.kernel.clone());
         if !target.has_twin() {
             return Err(Error::Unsupported(format!(
@@ -143,10 +155,34 @@ impl CpuChains {
                 target.name()
             )));
         }
+        Ok(Self {
+            kernel_params: kernel.params(target.dim()),
+            params: target.params(),
+            stopped: vec![false; setup.chains],
+            gathered: Vec::new(),
+            ends: vec![End::default(); setup.chains],
+            weights: vec![Weight::default(); setup.chains],
+            starts_at_one_point: false,
+            begun: Clock::default(),
+            ledger: Ledger::new(setup.chains),
+            clock: Clock::default(),
+            adapted: Adapted::default(),
+            warmed_up: Clock::default(),
+            slice_steps: 1,
+            saved: Instant::now(),
+            setup,
+            target,
+            kernel,
+            states: Vec::new(),
+        })
+    }
+
+    /// The states in which chains start, with the energy evaluated.
+    fn states_at(&self, start: &[f32]) -> Result<Vec<State>> {
+        let (setup, target, kernel) = (&self.setup, &*self.target, &*self.kernel);
         let (dim, chains) = (target.dim(), setup.chains);
-        let params = target.params();
         if target.check_gradient() && kernel.uses_grad() {
-            check::gradient_of_twin(&*target, &start, chains, setup.seed)?;
+            check::gradient_of_twin(target, start, chains, setup.seed)?;
         }
         let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
         let noise_variance = setup.noise_variance(0);
@@ -156,7 +192,7 @@ impl CpuChains {
                 state.x[i] = f64::from(start[i * chains + chain]);
                 state.momentum[i] = momenta.get(i * chains + chain).map_or(0.0, |&p| f64::from(p));
             }
-            let params = Params::new(&params).at_noise(noise_variance);
+            let params = Params::new(&self.params).at_noise(noise_variance);
             state.energy = if kernel.uses_grad() {
                 target.energy_and_grad(params, &state.x, &mut state.grad)
             } else {
@@ -165,26 +201,7 @@ impl CpuChains {
             check::start(u64::from(setup.first_chain) + chain as u64, state.energy, state.grad.iter().copied())?;
             Ok(state)
         };
-        let states = (0..chains).into_par_iter().map(at_start).collect::<Result<Vec<_>>>()?;
-        Ok(Self {
-            kernel_params: kernel.params(dim),
-            stopped: vec![false; chains],
-            gathered: Vec::new(),
-            ends: vec![End::default(); chains],
-            weights: vec![Weight::default(); chains],
-            starts_at_one_point: check::is_one_point(&start, chains),
-            begun: Clock::default(),
-            ledger: Ledger::new(chains),
-            clock: Clock::default(),
-            adapted: Adapted::default(),
-            warmed_up: Clock::default(),
-            slice_steps: 1,
-            setup,
-            target,
-            kernel,
-            params,
-            states,
-        })
+        (0..chains).into_par_iter().map(at_start).collect()
     }
 
     /// The positions in f64, `[dim][chain]`.
@@ -265,7 +282,8 @@ impl CpuChains {
                             scratch,
                         );
                         slice.accepted += u64::from(info.accepted);
-                        slice.acceptance += info.acceptance;
+                        // In units of 2⁻¹⁶, as on the device: sums are exact, however they are cut.
+                        slice.acceptance += (info.acceptance * 65_536.0).round() / 65_536.0;
                         if let Some(kind) = info.failure {
                             slice.failures.get_or_insert_with(|| (0, first + k, kind, last.clone())).0 += 1;
                             stopped[rung] = kernel.is_unadjusted();
@@ -355,6 +373,10 @@ impl Collecting for CpuChains {
             self.slice_steps = next_steps(n, took, self.setup.slice).min(1 << 20);
             if let Some(storing) = &mut storing {
                 storing.deliver()?;
+            }
+            if let Some(path) = self.setup.save_due(self.saved) {
+                self.save(path)?;
+                self.saved = Instant::now();
             }
             call.progress(&self.setup, self.clock.steps - begun, self.clock.steps)?;
         }
@@ -447,6 +469,10 @@ impl Chains for CpuChains {
 
     fn tallies(&self) -> Vec<Tally> {
         self.ledger.tallies()
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        self.write(path)
     }
 
     fn set_timeout(&mut self, timeout: Duration) {

@@ -1,9 +1,11 @@
 //! Chains on a GPU: K steps in one dispatch with the state in registers, two slices in flight, each with a proof of completion.
 
+mod checkpoint;
 mod trial;
 
 use std::{
     collections::VecDeque,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -69,6 +71,8 @@ pub struct GpuChains {
     /// The most steps a dispatch that this driver was seen to finish.
     step_cap: u64,
     salt: u32,
+    /// When the run was last saved, or built.
+    saved: Instant,
 }
 
 /// A slice in flight: one submission a chunk.
@@ -89,13 +93,21 @@ impl GpuChains {
     /// As [`Setup::build`].
     pub fn new(gpu: &Gpu, setup: Setup) -> Result<Self> {
         let start = setup.check()?;
+        let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
+        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        chains.evaluate_start(&start, &chunk_sizes)?;
+        Ok(chains)
+    }
+
+    /// Compiles the program; the chains have no state yet. And the chains of each chunk.
+    fn without_state(gpu: &Gpu, setup: Setup) -> Result<(Self, Vec<usize>)> {
         let rows = Rows::new(setup.target.dim(), &*setup.kernel);
         let chunk_sizes = chunk_sizes(gpu, &setup, &rows)?;
         let ring = chunk::ring(chunk_sizes.len());
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
         let clock = Clock { device, ..Clock::default() };
-        let mut chains = Self {
+        let chains = Self {
             gpu: gpu.clone(),
             ledger: Ledger::new(setup.chains),
             clock,
@@ -105,7 +117,7 @@ impl GpuChains {
             moments: Moments::new(rows.watched(), 0, 1),
             open_draws: 0,
             settled: 0,
-            starts_at_one_point: check::is_one_point(&start, setup.chains),
+            starts_at_one_point: false,
             rows,
             setup,
             pipelines,
@@ -115,30 +127,36 @@ impl GpuChains {
             slice_steps: [1, 1],
             step_cap: MAX_STEPS,
             salt: 0,
+            saved: Instant::now(),
         };
-        if chains.setup.target.check_gradient() && chains.setup.kernel.uses_grad() {
-            chains.check_gradient(&start)?;
+        Ok((chains, chunk_sizes))
+    }
+
+    /// Evaluates the energy where the chains start.
+    fn evaluate_start(&mut self, start: &[f32], chunk_sizes: &[usize]) -> Result<()> {
+        if self.setup.target.check_gradient() && self.setup.kernel.uses_grad() {
+            self.check_gradient(start)?;
         }
-        let momenta = if chains.setup.kernel.carries_momentum() { chains.setup.momenta() } else { Vec::new() };
-        let control = chains.setup.controls(0, 0)[0];
-        let all = chains.setup.chains;
+        let momenta = if self.setup.kernel.carries_momentum() { self.setup.momenta() } else { Vec::new() };
+        let control = self.setup.controls(0, 0)[0];
+        let all = self.setup.chains;
         let mut first = 0;
-        for size in chunk_sizes {
+        for &size in chunk_sizes {
             let rows =
                 |values: &[f32]| values.chunks(all).flat_map(|row| row[first..first + size].to_vec()).collect::<Vec<_>>();
-            let mut chunk = Chunk::new(gpu, &chains.pipelines, first, ring, &rows(&start), &rows(&momenta));
-            chunk.start(gpu, &chains.pipelines, control, chains.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(gpu, &chains.pipelines, chains.setup.timeout)?;
+            let mut chunk = Chunk::new(&self.gpu, &self.pipelines, first, self.ring, &rows(start), &rows(&momenta));
+            chunk.start(&self.gpu, &self.pipelines, control, self.setup.timeout)?;
+            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
             for (i, &energy) in energies.iter().enumerate() {
-                let id = u64::from(chains.setup.first_chain) + (first + i) as u64;
+                let id = u64::from(self.setup.first_chain) + (first + i) as u64;
                 let grad = (0..grads.len() / size).map(|row| f64::from(grads[row * size + i]));
                 check::start(id, f64::from(energy), grad)?;
             }
-            chains.chunks.push(chunk);
+            self.chunks.push(chunk);
             first += size;
         }
         debug_assert_eq!(first, all);
-        Ok(chains)
+        Ok(())
     }
 
     /// The buffers that hold the positions now, `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
@@ -455,7 +473,9 @@ impl Collecting for GpuChains {
             if self.open_draws == SEGMENT || self.settled > 0 {
                 self.settle()?;
             }
-            while slices.len() < self.ring - 1 && ahead < goal && !call.is_over() {
+            // A save waits until nothing is in flight.
+            let in_flight = if self.setup.save_due(self.saved).is_some() { 1 } else { self.ring - 1 };
+            while slices.len() < in_flight && ahead < goal && !call.is_over() {
                 let slice = self.submit(ahead, goal, collects, self.current + slices.len(), storing.as_deref())?;
                 ahead += slice.steps;
                 slices.push_back(slice);
@@ -484,6 +504,15 @@ impl Collecting for GpuChains {
             // A chunk is a submission of its own.
             let own = took / self.chunks.len() as u32;
             self.slice_steps[usize::from(collects)] = next_steps(slice.steps, own, self.setup.slice);
+            if slices.is_empty()
+                && let Some(path) = self.setup.save_due(self.saved)
+            {
+                self.save(path)?;
+                self.saved = Instant::now();
+                // The next slice is measured from its submission on.
+                self.clock.wall += self.saved - last_confirmed;
+                last_confirmed = self.saved;
+            }
             call.progress(&self.setup, self.clock.steps - first, self.clock.steps)?;
         }
         Ok(self.clock.steps - first)
@@ -545,22 +574,32 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
 
 impl Chains for GpuChains {
     fn warm_up(&mut self, limits: Warmup) -> Result<()> {
-        adapt::warm_up(self, limits)
+        let done = adapt::warm_up(self, limits);
+        done.map_err(|e| e.after(self.clock.steps))
     }
 
     fn advance(&mut self, steps: u64) -> Result<()> {
-        adapt::ensure(self)?;
-        self.close_segment()?;
-        self.chunks.iter_mut().for_each(Chunk::drop_draws);
-        self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
+        let mut advance = || {
+            adapt::ensure(self)?;
+            // No steps part no collections.
+            if steps > 0 {
+                self.close_segment()?;
+            }
+            self.chunks.iter_mut().for_each(Chunk::drop_draws);
+            self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
+        };
+        let done = advance();
+        done.map_err(|e| e.after(self.clock.steps))
     }
 
     fn collect(&mut self, what: Collect) -> Result<Report> {
-        collect(self, what, None)
+        let done = collect(self, what, None);
+        done.map_err(|e| e.after(self.clock.steps))
     }
 
     fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
-        collect(self, what, Some(sink))
+        let done = collect(self, what, Some(sink));
+        done.map_err(|e| e.after(self.clock.steps))
     }
 
     fn report(&self) -> Report {
@@ -601,6 +640,10 @@ impl Chains for GpuChains {
 
     fn tallies(&self) -> Vec<Tally> {
         self.ledger.tallies()
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        self.write(path).map_err(|e| e.after(self.clock.steps))
     }
 
     fn set_timeout(&mut self, timeout: Duration) {

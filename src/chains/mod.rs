@@ -19,9 +19,13 @@ pub use gpu::GpuChains;
 pub use precision::Coordinate;
 pub(crate) use progress::Call;
 pub use progress::{Phase, Progress};
+pub(crate) use report::Clock;
 pub use report::{FailureRow, Report, RungRow, TemperingReport};
 pub use setup::Setup;
+pub(crate) use tally::{Failed, Ledger, SHOWN_FAILURES};
 pub use tally::{FailedAt, Tally};
+
+use std::path::Path;
 
 use crate::{Result, Warmup, store::Sink};
 
@@ -90,6 +94,15 @@ pub trait Chains: std::fmt::Debug + Send {
 
     /// Acceptances and failures, one a chain.
     fn tallies(&self) -> Vec<Tally>;
+
+    /// Writes a checkpoint, from which [`Setup::resume`] goes on with the same bits: the state of every chain, counters, the ledger,
+    /// what was collected, and a hash of what defines the run, in a safetensors file. It takes the place of an older one in one step,
+    /// so there is a whole one at any time.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the file cannot be written; device errors. The run can go on after both,
+    /// but from a device that is lost nothing can be saved.
+    fn save(&self, path: &Path) -> Result<()>;
 
     /// How long to wait for the device before [`Error::Timeout`](crate::Error::Timeout); the CPU reference never waits.
     fn set_timeout(&mut self, timeout: std::time::Duration);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Coordinate, Ended, FailedAt, Quantity, Setup, Standing,
@@ -12,7 +12,7 @@ use super::{
 use crate::{adapt::Adaptation, kernel::Failure};
 
 /// Failures of one kind, by the chains whose first failure it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureRow {
     /// The kind of the chains' first failure.
     pub kind: Failure,
@@ -117,7 +117,7 @@ pub struct Report {
 }
 
 /// What was run, in how long.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Clock {
     pub(crate) steps: u64,
     pub(crate) wall: Duration,

@@ -1,6 +1,11 @@
 //! Everything that defines a run, checked before a device is touched.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Chains, CpuChains, GpuChains,
@@ -13,6 +18,7 @@ use crate::{
     kernel::{Control, Kernel},
     program::check_dim,
     random::{Draws, Stream, key},
+    store::checkpoint::Plan,
 };
 
 /// A run to be built: target, kernel, number of chains, seed, start.
@@ -31,6 +37,7 @@ pub struct Setup {
     pub(crate) slice: Duration,
     pub(crate) memory_budget: Option<u64>,
     pub(crate) on_progress: Option<OnProgress>,
+    pub(crate) checkpoint: Option<Plan>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -61,6 +68,7 @@ impl Setup {
             slice: Duration::from_millis(75),
             memory_budget: None,
             on_progress: None,
+            checkpoint: None,
         }
     }
 
@@ -118,6 +126,34 @@ impl Setup {
         Self { on_progress: Some(Arc::new(f)), ..self }
     }
 
+    /// Saves the run to this file (see [`Chains::save`]) during `advance` and `collect`, between slices, whenever so much time has
+    /// passed since the last time. After the loss of the device, the process or the machine, what came since then is lost: of a device
+    /// that is lost nothing can be read, and no copy is kept besides the file. With `Duration::ZERO` every slice is saved before
+    /// the next begins, and at most one slice is lost; the device then waits for the disk after each. A time-out or a cancellation
+    /// loses nothing. A call that ends does not save; call [`Chains::save`].
+    ///
+    /// A file that is there already is overwritten by the first save, also where the run was built and not resumed.
+    pub fn checkpoint(self, path: impl Into<PathBuf>, every: Duration) -> Self {
+        Self { checkpoint: Some(Plan { path: path.into(), every }), ..self }
+    }
+
+    /// Builds the chains as a checkpoint has them, where the run that saved it had the same settings on the same backend: energy,
+    /// kernel, temperature, number of chains, first chain, superchains and seed. The start is not used again. What follows has the
+    /// same bits as in a run that was never interrupted, on the same device and driver; to a collection add with
+    /// [`Collect::go_on`](crate::Collect::go_on).
+    ///
+    /// The twin of an energy or a kernel in Rust is not part of the comparison; its WGSL and parameters are.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file is damaged, of another version, or of another run, and says what differs; else as
+    /// [`build`](Self::build).
+    pub fn resume(self, path: impl AsRef<Path>) -> Result<Box<dyn Chains>> {
+        Ok(match self.backend.gpu().cloned() {
+            Some(gpu) => Box::new(GpuChains::resume(&gpu, self, path.as_ref())?),
+            None => Box::new(CpuChains::resume(self, path.as_ref())?),
+        })
+    }
+
     /// Builds the chains on the backend.
     ///
     /// # Errors
@@ -130,8 +166,23 @@ impl Setup {
         })
     }
 
+    /// Where a run that was saved last at that time should be saved now, if it should.
+    pub(crate) fn save_due(&self, saved: Instant) -> Option<&Path> {
+        self.checkpoint.as_ref().filter(|plan| saved.elapsed() >= plan.every).map(|plan| plan.path.as_path())
+    }
+
     /// The start, `[dim][chain]`, once everything that can be checked without a device has been.
     pub(crate) fn check(&self) -> Result<Vec<f32>> {
+        self.check_settings()?;
+        // A superchain starts where its first chain would.
+        let superchains = self.superchains.unwrap_or(self.chains);
+        let size = self.chains / superchains;
+        let starts = self.start.positions(self.target.dim(), self.first_chain, superchains, size as u32, self.seed)?;
+        Ok(if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() })
+    }
+
+    /// Checks everything that can be checked without a device, but for the start.
+    pub(crate) fn check_settings(&self) -> Result<()> {
         let dim = self.target.dim();
         check_dim(dim)?;
         if self.chains == 0 {
@@ -189,9 +240,7 @@ impl Setup {
             let why = format!("must be a multiple of the chains of a superchain, {size}");
             return Err(Error::setting("first chain", self.first_chain, why));
         }
-        // A superchain starts where its first chain would.
-        let starts = self.start.positions(dim, self.first_chain, superchains, size as u32, self.seed)?;
-        Ok(if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() })
+        self.checkpoint.as_ref().map_or(Ok(()), Plan::check)
     }
 
     /// Groups of chains that start at one point each.

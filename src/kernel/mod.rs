@@ -91,7 +91,7 @@ pub struct Control {
 }
 
 /// What can go wrong in a transition. The chain keeps its state; the count is in every report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Failure {

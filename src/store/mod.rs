@@ -16,8 +16,11 @@
 //! # ergodic::Result::Ok(())
 //! ```
 
+pub(crate) mod checkpoint;
 mod draws;
 mod npy;
+mod sealed;
+mod settings;
 mod storing;
 #[cfg(feature = "zarr")]
 mod zarr;

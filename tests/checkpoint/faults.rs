@@ -1,0 +1,144 @@
+//! Runs that save themselves, and what is lost with a device, by a cancellation or by a time-out.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use ergodic::{
+    Backend, Collect, Error, Gpu,
+    energy::Mixture,
+    kernel::{Hmc, Mala, Underdamped},
+};
+
+use super::{adapter, common::Suite, contents, folder};
+
+pub(crate) fn tests(suite: Suite) -> Suite {
+    suite
+        .both("one_whole_file_at_any_time", one_whole_file)
+        .both("a_run_saves_itself", saves_itself)
+        .gpu("a_lost_device_loses_what_was_in_flight", lost_device)
+        .gpu("a_timeout_loses_nothing", timeout)
+}
+
+fn ring() -> Mixture {
+    Mixture::ring(8, 4.0, 0.5).unwrap()
+}
+
+/// Nothing stands beside the file, an older one is replaced, and where it cannot be written the run goes on.
+fn one_whole_file(backend: Backend) {
+    let folder = folder();
+    let path = folder.path().join("run.safetensors");
+    let setup = backend.chains(ring(), Mala::new(0.1)).count(64);
+    let mut run = setup.clone().build().unwrap();
+    run.save(&path).unwrap();
+    run.advance(10).unwrap();
+    run.save(&path).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(setup.clone().resume(&path).unwrap().steps(), 10);
+    let nowhere = folder.path().join("nowhere").join("run.safetensors");
+    let e = run.save(&nowhere).unwrap_err();
+    assert!(matches!(&e, Error::Checkpoint { path, .. } if *path == nowhere), "{e}");
+    // Known before the run begins.
+    let e = setup.clone().checkpoint(&nowhere, Duration::ZERO).build().unwrap_err();
+    assert!(matches!(&e, Error::Checkpoint { path, .. } if *path == nowhere), "{e}");
+    assert!(setup.clone().checkpoint(folder.path(), Duration::ZERO).build().is_err());
+    run.advance(10).unwrap();
+    assert_eq!(run.steps(), 20);
+}
+
+/// After every slice, or when it is due; cancelled in the midst of a collection.
+fn saves_itself(backend: Backend) {
+    let folder = folder();
+    let path = folder.path().join("run.safetensors");
+    let base = backend.chains(ring(), Mala::new(0.1)).count(100).seed(1);
+    let setup = base.clone().checkpoint(&path, Duration::ZERO).slice(Duration::from_micros(500));
+    let mut run = setup
+        .clone()
+        .on_progress(|p| if p.done >= 400 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        .build()
+        .unwrap();
+    run.advance(100).unwrap();
+    let Err(Error::Cancelled { good_steps }) = run.collect(Collect::draws(1 << 20)) else { panic!("not cancelled") };
+    drop(run);
+    let mut run = setup.resume(&path).unwrap();
+    assert_eq!(run.steps(), good_steps);
+    let (draws, total) = (good_steps - 100, good_steps + 1000);
+    let report = run.collect(Collect::draws(total - draws).go_on()).unwrap();
+    let mut whole = base.clone().build().unwrap();
+    whole.advance(100).unwrap();
+    assert_eq!(report.coordinates, whole.collect(Collect::draws(total)).unwrap().coordinates);
+    contents(&*run).assert_same(&contents(&*whole));
+
+    // Where nothing is due, nothing is written.
+    let later = folder.path().join("later.safetensors");
+    let mut run = base.checkpoint(&later, Duration::from_secs(3600)).build().unwrap();
+    run.advance(100).unwrap();
+    assert!(!later.exists());
+}
+
+/// The device is destroyed between slices, and while some are in flight. What is resumed on another has the bits of a run that
+/// never was interrupted.
+fn lost_device(gpu: Gpu) {
+    lost_with(&gpu, Duration::ZERO);
+    lost_with(&gpu, Duration::from_millis(30));
+}
+
+fn lost_with(gpu: &Gpu, every: Duration) {
+    let open = || pollster::block_on(Gpu::from_adapter(&adapter(gpu))).unwrap();
+    let folder = folder();
+    let path = folder.path().join("run.safetensors");
+    let setup = |gpu: &Gpu| {
+        let chains = Backend::gpu_of(gpu.clone()).chains(ring(), Underdamped::new(0.2, 1.0));
+        chains.count(1000).seed(5)
+    };
+    let doomed = open();
+    let (device, saved) = (doomed.device().clone(), path.clone());
+    let mut run = setup(&doomed)
+        .slice(Duration::from_millis(5))
+        .checkpoint(&path, every)
+        .on_progress(move |p| {
+            if p.done > 200 && saved.exists() {
+                device.destroy();
+            }
+            ControlFlow::Continue(())
+        })
+        .build()
+        .unwrap();
+    run.advance(50).unwrap();
+    let e = run.collect(Collect::draws(1 << 30)).unwrap_err();
+    let Error::DeviceLost { good_steps, .. } = e else { panic!("{e}") };
+    assert_eq!(good_steps, run.steps());
+    // Nothing can be saved any more, and the file that stands is not touched.
+    let e = run.save(&path).unwrap_err();
+    assert!(matches!(e, Error::DeviceLost { .. }), "{e}");
+    drop(run);
+    let mut run = setup(&open()).resume(&path).unwrap();
+    let lost = good_steps - run.steps();
+    assert!(every > Duration::ZERO || lost == 0, "{lost} steps were lost that were done");
+    let draws = run.steps() - 50;
+    assert!(draws > 0);
+    let report = run.collect(Collect::draws(500).go_on()).unwrap();
+    let mut whole = setup(gpu).build().unwrap();
+    whole.advance(50).unwrap();
+    assert_eq!(whole.collect(Collect::draws(draws + 500)).unwrap().coordinates, report.coordinates);
+    contents(&*run).assert_same(&contents(&*whole));
+}
+
+/// Time-outs in the midst of a collection, and then it goes on.
+fn timeout(gpu: Gpu) {
+    // A device of its own: waiting for a lock on one that other tests wait on would use the time up.
+    let own = pollster::block_on(Gpu::from_adapter(&adapter(&gpu))).unwrap();
+    let setup = Backend::gpu_of(own).chains(ring(), Hmc::new(0.1, 100)).count(4096).seed(9);
+    let mut whole = setup.clone().build().unwrap();
+    whole.collect(Collect::draws(60)).unwrap();
+    let mut run = setup.build().unwrap();
+    run.collect(Collect::draws(20)).unwrap();
+    run.set_timeout(Duration::from_nanos(1));
+    let e = run.collect(Collect::draws(40).go_on()).unwrap_err();
+    assert!(matches!(e, Error::Timeout { good_steps, .. } if good_steps == run.steps()), "{e}");
+    // Again, while what was in flight still runs.
+    let _ = run.collect(Collect::draws(60 - run.steps()).go_on());
+    run.set_timeout(Duration::from_secs(60));
+    if run.steps() < 60 {
+        run.collect(Collect::draws(60 - run.steps()).go_on()).unwrap();
+    }
+    contents(&*run).assert_same(&contents(&*whole));
+}
