@@ -240,8 +240,11 @@ fn refusals() {
         let refused = run(bad.clone(), base(), rwm());
         assert!(matches!(refused, Err(Error::Setting { .. })), "{bad:?}: {refused:?}");
     }
-    let refused = run(AnnealedImportance::linear(5), base(), Arc::new(Ula::new(0.1)));
-    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    let (unadjusted, adaptive): (Arc<dyn Kernel>, Arc<dyn Kernel>) = (Arc::new(Ula::new(0.1)), Arc::new(Hmc::adaptive()));
+    for kernel in [unadjusted, adaptive] {
+        let refused = run(AnnealedImportance::linear(5), base(), kernel);
+        assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    }
     let refused = run(AnnealedImportance::linear(5), Base::normal([0.0; 3], [1.0]).unwrap(), rwm());
     assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
     assert!(Base::normal([0.0; 3], [1.0, 2.0]).is_err() && Base::normal([0.0], [0.0]).is_err());

@@ -237,7 +237,9 @@ fn refusals() {
         assert!(matches!(refused, Err(Error::Setting { .. })), "{refused:?}");
     }
     let twice = Tempering::new(Tempering::new(Rwm::new(0.5), ladder()), ladder());
-    for kernel in [Tempering::new(Ula::new(0.1), ladder()), Tempering::new(Underdamped::new(0.1, 1.0), ladder()), twice] {
+    let adaptive = Tempering::new(Hmc::adaptive(), ladder());
+    let unadjusted = [Tempering::new(Ula::new(0.1), ladder()), Tempering::new(Underdamped::new(0.1, 1.0), ladder())];
+    for kernel in unadjusted.into_iter().chain([twice, adaptive]) {
         let refused = build(Ok(kernel), 64, 0);
         assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
     }

@@ -116,6 +116,10 @@ impl Kernel for Tempering {
     fn validate(&self, target: &dyn Energy) -> Result<()> {
         self.inner.validate(target)?;
         self.ladder.validate()?;
+        if self.inner.adaptive().is_some() {
+            let why = format!("{} cannot find its settings within another kernel; give them", self.inner.name());
+            return Err(Error::Unsupported(why));
+        }
         if self.inner.is_unadjusted() || self.inner.ladder().is_some() || self.inner.bridge().is_some() {
             return Err(Error::Unsupported(format!(
                 "tempering swaps states of exact laws, and that of {} is not; use a Metropolis kernel such as Hmc, Mala or Rwm",

@@ -28,6 +28,10 @@ impl Kernel for Weighed {
 
     fn validate(&self, target: &dyn Energy) -> Result<()> {
         self.inner.validate(target)?;
+        if self.inner.adaptive().is_some() {
+            let why = format!("{} cannot find its settings within another kernel; give them", self.inner.name());
+            return Err(Error::Unsupported(why));
+        }
         if self.inner.is_unadjusted() || self.inner.ladder().is_some() || self.inner.bridge().is_some() {
             return Err(Error::Unsupported(format!(
                 "annealed importance sampling needs transitions of exact law, and that of {} is not; use a Metropolis kernel such as \
