@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let mut store = Zarr::create(&arguments.path)?;
     chains.collect_into(Collect::draws(100), &mut store.warmup())?;
     let collect = Collect::draws(5_000).thin(10);
-    println!("{}; {:.1} MB to {}", backend.describe(), collect.stored_bytes(&*chains)? as f64 / 1e6, arguments.path.display());
+    println!("{}; {:.1} MB to {}", backend.describe(), chains.stored_bytes(&collect)? as f64 / 1e6, arguments.path.display());
     println!("{}", chains.collect_into(collect, &mut store)?);
 
     println!("\npython -c 'import arviz; print(arviz.summary(arviz.from_zarr(\"{}\")))'", arguments.path.display());

@@ -34,7 +34,7 @@ struct Run {
     first_draw: u32,         // draws in the segment of moments before this dispatch
     thin: u32,               // steps from draw to draw, of those that are stored (draws.wgsl)
     until_draw: u32,         // steps to the first
-    stored_first: u32,       // the first of the chains whose draws are stored, and their number, in these buffers
+    stored_first: u32,       // the first of the chains whose draws are stored, and their number, in these buffers; of ladders, where there are
     stored_chains: u32,
     padding: u32,
 }

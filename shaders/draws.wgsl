@@ -8,8 +8,9 @@ var<private> until_draw: u32;           // steps to the next draw
 var<private> draw_at: u32;              // where it goes
 
 fn draws_begin(index: u32) {
-    let column = index - run.stored_first;      // wraps, and so is too large, for chains before the first
-    is_stored = !idle && column < run.stored_chains;
+    // Of a ladder, the coldest chain is the target's. Wraps, and so is too large, for chains before the first.
+    let column = index / RUNGS - run.stored_first;
+    is_stored = !idle && index % RUNGS == 0u && column < run.stored_chains;
     until_draw = run.until_draw;
     draw_at = column;
 }

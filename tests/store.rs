@@ -18,7 +18,7 @@ use ergodic::{
     Backend, Chains, Collect, Error, Result, Start,
     chains::{Goal, Setup},
     energy::{Energy, Gaussian, Mixture, Rosenbrock},
-    kernel::{Hmc, Kernel, Mala, Rwm, Ula, Underdamped},
+    kernel::{Hmc, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
     store::{Draw, Draws, Npy, Shape, Sink},
 };
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         .both("draws_are_the_positions", draws_are_the_positions)
         .both("draws_do_not_depend_on_the_cutting", draws_do_not_depend_on_the_cutting)
         .both("a_subset_is_columns_of_the_whole", a_subset_is_columns_of_the_whole)
+        .both("of_a_ladder_the_coldest_is_stored", of_a_ladder_the_coldest_is_stored)
         .both("storing_changes_nothing", storing_changes_nothing)
         .both("a_slow_sink_gets_every_draw_once", a_slow_sink_gets_every_draw_once)
         .both("a_cancelled_run_goes_on", a_cancelled_run_goes_on)
@@ -128,6 +129,22 @@ fn a_subset_is_columns_of_the_whole(backend: Backend) {
     }
 }
 
+/// Hotter chains have another law than the target's: they are not stored.
+fn of_a_ladder_the_coldest_is_stored(backend: Backend) {
+    let kernel = || Tempering::new(Rwm::new(0.5), Ladder::geometric(8.0, 4).swap_every(2));
+    let setup = || backend.chains(gaussian(), kernel()).count(128).seed(5);
+    let mut run = built(setup());
+    let draws = stored(&mut *run, Collect::draws(30).thin(10).stored_chains(5..60));
+    assert_eq!((draws.count(), draws.chains()), (3, 13));
+    let of_coldest = |rows: Vec<f32>| {
+        rows.chunks(128).flat_map(|row| row[8..60].iter().step_by(4).copied().collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    assert_eq!(draws.draw(2).unwrap(), of_coldest(run.positions().unwrap()));
+    assert_eq!(draws.energies()[2 * 13..], of_coldest(run.energies().unwrap()));
+    let error = run.collect_into(Collect::draws(3).stored_chains(5..8), &mut Draws::new()).unwrap_err();
+    assert!(error.to_string().contains("coldest"), "{error}");
+}
+
 /// Moments and positions are the same with a sink and without.
 fn storing_changes_nothing(backend: Backend) {
     let setup = || backend.chains(gaussian(), Mala::new(0.2)).count(130).seed(5);
@@ -224,7 +241,7 @@ fn what_cannot_be_stored_is_refused() {
         (Collect::draws(u64::MAX), "draws to store: 18446744073709551615"),
         (Collect::draws(1 << 60), "draws to store"),
     ] {
-        for error in [collect.stored_bytes(&*run).unwrap_err(), run.collect_into(collect, &mut Untouched).unwrap_err()] {
+        for error in [run.stored_bytes(&collect).unwrap_err(), run.collect_into(collect, &mut Untouched).unwrap_err()] {
             assert!(error.to_string().contains(expected), "{error}");
         }
     }
@@ -233,7 +250,7 @@ fn what_cannot_be_stored_is_refused() {
     let error = run.collect_into(Collect::draws(1 << 46), &mut Draws::new()).unwrap_err();
     assert!(matches!(error, Error::Limit { .. }), "{error}");
     assert_eq!(run.steps(), 0);
-    assert_eq!(collect.thin(3).stored_chains(1..5).stored_bytes(&*run).unwrap(), 333 * 4 * 4 * 4);
+    assert_eq!(run.stored_bytes(&collect.thin(3).stored_chains(1..5)).unwrap(), 333 * 4 * 4 * 4);
 
     let mut draws = stored(&mut *run, collect.stored_chains(0..5));
     let error = run.collect_into(collect, &mut draws).unwrap_err();
@@ -293,12 +310,14 @@ fn subsets_across_submissions(backend: Backend) {
 /// Fault 23 for draws: slices that the driver cuts short are run again, and hand out what slices of one step do.
 fn dispatches_cut_short(backend: Backend) {
     let is_limited = backend.gpu().is_some_and(|gpu| gpu.info().name.contains("llvmpipe"));
-    let target = || Gaussian::isotropic(vec![0.0; 128], 1.0).unwrap();
-    let setup = || backend.chains(target(), Ula::new(0.05)).count(64).seed(3);
-    let mut long = built(setup().slice(Duration::from_secs(20)));
-    let draws = stored(&mut *long, Collect::draws(1200).thin(7));
-    let mut short = built(setup().slice(Duration::from_nanos(1)));
-    let expected = stored(&mut *short, Collect::draws(1200).thin(7));
+    // Many leapfrog steps: a long slice has more loop iterations than the driver grants.
+    let target = || Mixture::ring(3, 1.5, 0.6).unwrap();
+    let setup = || backend.chains(target(), Hmc::new(0.2, 100)).count(64).seed(3);
+    let collect = Collect::draws(6000).thin(7);
+    let mut long = built(setup().slice(Duration::from_secs(2)));
+    let draws = stored(&mut *long, collect);
+    let mut short = built(setup().slice(Duration::from_millis(1)));
+    let expected = stored(&mut *short, collect);
     assert_eq!(short.report().slices_redone, 0);
     assert_eq!(long.report().slices_redone > 0, is_limited);
     assert_eq!(draws.steps(), expected.steps());

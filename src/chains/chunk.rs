@@ -387,11 +387,12 @@ impl Chunk {
         gpu.read(&self.carry[current], (row * self.chains * 4) as u64, (self.chains * 4) as u64, timeout)
     }
 
-    /// Those of its chains, counted from its first, that are among these.
-    pub(crate) fn stored(&self, chains: &Range<usize>) -> Range<usize> {
-        let first = chains.start.clamp(self.first, self.first + self.chains);
-        let end = chains.end.clamp(first, self.first + self.chains);
-        first - self.first..end - self.first
+    /// Those of its ladders of so many rungs, counted from its first, that are among these. A chain alone is a ladder of one.
+    pub(crate) fn stored(&self, ladders: &Range<usize>, rungs: usize) -> Range<usize> {
+        let (begin, last) = (self.first / rungs, (self.first + self.chains) / rungs);
+        let first = ladders.start.clamp(begin, last);
+        let end = ladders.end.clamp(first, last);
+        first - begin..end - begin
     }
 
     /// The first rows of the carry buffer, `[row][chain]`, in the ring's buffer `from`.

@@ -11,7 +11,7 @@ use super::{
     progress::{Call, Phase},
 };
 use crate::{
-    Chains, Error, Result,
+    Error, Result,
     error::positive,
     store::{Sink, Storing},
 };
@@ -106,21 +106,15 @@ impl Collect {
     }
 
     /// Stores the draws of these chains, counted from 0, where there is a sink; of all unless said. Moments are of every chain.
+    /// Of a ladder of temperatures, the coldest chain alone is stored.
     pub fn stored_chains(self, chains: Range<usize>) -> Self {
         Self { chains: Some([chains.start, chains.end]), ..self }
     }
 
-    /// Bytes of the draws that [`collect_into`](Chains::collect_into) will hand out at most: draws / thin × (dim + 1) × stored chains
-    /// × 4, the one being for the energy.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for a thinning of 0 and for chains that there are not; [`Error::Limit`] for more bytes than 64 bits count.
-    pub fn stored_bytes(&self, chains: &dyn Chains) -> Result<u64> {
-        self.bytes(chains.dim(), chains.count())
-    }
-
-    fn bytes(&self, dim: usize, chains: usize) -> Result<u64> {
-        let stored = self.stored(chains)?.len() as u64;
+    /// Bytes of the draws to be stored.
+    pub(crate) fn bytes(&self, setup: &Setup) -> Result<u64> {
+        let dim = setup.target.dim();
+        let stored = self.stored(setup.chains, setup.rungs())?.len() as u64;
         let bytes = (dim as u64 + 1).checked_mul(4).and_then(|b| b.checked_mul(stored)?.checked_mul(self.draws / self.thin));
         bytes.filter(|&bytes| bytes <= i64::MAX as u64).ok_or_else(|| Error::Limit {
             what: "draws to store".into(),
@@ -130,8 +124,8 @@ impl Collect {
         })
     }
 
-    /// The chains whose draws are stored, of so many.
-    pub(crate) fn stored(&self, chains: usize) -> Result<Range<usize>> {
+    /// The chains whose draws are stored, of so many; of ladders of so many rungs, those whose coldest chain is.
+    pub(crate) fn stored(&self, chains: usize, rungs: usize) -> Result<Range<usize>> {
         if self.thin == 0 {
             return Err(Error::setting("thin", 0, "must be at least 1"));
         }
@@ -140,7 +134,12 @@ impl Collect {
             let why = format!("must be at least one of the {chains} chains");
             return Err(Error::setting("stored chains", format!("{first}..{end}"), why));
         }
-        Ok(first..end)
+        let ladders = first.div_ceil(rungs)..end.div_ceil(rungs);
+        if ladders.is_empty() {
+            let why = format!("must hold the coldest chain of a ladder, one in {rungs}: the others are not the target's");
+            return Err(Error::setting("stored chains", format!("{first}..{end}"), why));
+        }
+        Ok(ladders)
     }
 }
 
@@ -252,7 +251,7 @@ pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect, sink: Opti
         goal.validate(chains.setup())?;
     }
     if sink.is_some() {
-        collect.bytes(chains.setup().target.dim(), chains.setup().chains)?;
+        collect.bytes(chains.setup())?;
     }
     let already = chains.begin(collect.goes_on)?;
     let begin = |sink| Storing::begin(sink, &collect, chains.setup(), already, chains.steps_done());

@@ -256,7 +256,6 @@ impl CpuChains {
             || (State::zeros(dim), vec![vec![0.0; dim]; rungs]),
             |(scratch, lasts), (group, ((((states, stopped), gathered), ends), weights))| {
                 let mut slices: Vec<_> = (0..rungs).map(|_| Slice::default()).collect();
-                let thin = |chain: usize| stored.as_ref().filter(|(chains, _)| chains.contains(&chain)).map(|&(_, thin)| thin);
                 for k in 0..n {
                     let control = |k: u64| controls[(k as usize).min(controls.len() - 1)];
                     let step = epochs.step_in_epoch(first + k);
@@ -301,10 +300,10 @@ impl CpuChains {
                         for (gathered, swapped) in gathered.iter_mut().zip(swapped.unwrap_or_default()) {
                             gathered.count(swapped);
                         }
-                        for (rung, (slice, state)) in slices.iter_mut().zip(&*states).enumerate() {
-                            if thin(group * rungs + rung).is_some_and(|thin| gathered[rung].draws.is_multiple_of(thin)) {
-                                slice.draws.extend(state.x.iter().chain([&state.energy]).map(|&v| v as f32));
-                            }
+                        // Of a ladder, the coldest chain is the target's.
+                        let is_draw = |thin| gathered[0].draws.is_multiple_of(thin);
+                        if stored.as_ref().is_some_and(|(groups, thin)| groups.contains(&group) && is_draw(*thin)) {
+                            slices[0].draws.extend(states[0].x.iter().chain([&states[0].energy]).map(|&v| v as f32));
                         }
                     }
                 }
@@ -357,9 +356,10 @@ impl Collecting for CpuChains {
             let slices = self.slice(first, n, &epochs, call.collects(), storing.as_deref());
             if let Some(storing) = &mut storing {
                 let chains = storing.chains.clone();
-                let stored = chains.len();
+                let (stored, rungs) = (chains.len(), storing.rungs);
                 let ready = storing.ready(state, state + n);
-                for (column, slice) in slices[chains].iter().enumerate() {
+                let coldest = slices.iter().step_by(rungs);
+                for (column, slice) in coldest.skip(chains.start).take(stored).enumerate() {
                     slice.draws.iter().enumerate().for_each(|(row, &value)| ready[row * stored + column] = value);
                 }
             }
@@ -441,6 +441,10 @@ impl Chains for CpuChains {
 
     fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
         collect(self, what, Some(sink))
+    }
+
+    fn stored_bytes(&self, what: &Collect) -> Result<u64> {
+        what.bytes(&self.setup)
     }
 
     fn report(&self) -> Report {

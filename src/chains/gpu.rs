@@ -228,7 +228,7 @@ impl GpuChains {
             let run = Run { first_draw: first_draw as u32, ..self.run_of(self.chunks[i].first, first, steps, &controls) };
             let chunk = &mut self.chunks[i];
             let mut run = Run { chains: chunk.chains as u32, ..run };
-            let stored = storing.map_or(0..0, |storing| chunk.stored(&storing.chains));
+            let stored = storing.map_or(0..0, |storing| chunk.stored(&storing.chains, storing.rungs));
             let mut draws = None;
             if let Some(storing) = storing.filter(|_| !stored.is_empty()) {
                 run.thin = storing.thin.try_into().unwrap_or(u32::MAX);
@@ -272,7 +272,7 @@ impl GpuChains {
     fn draw_room(&self, storing: &Storing<'_>) -> Result<u64> {
         let limits = self.gpu.device().limits();
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let largest = self.chunks.iter().map(|chunk| chunk.stored(&storing.chains).len()).max().unwrap_or(0);
+        let largest = self.chunks.iter().map(|chunk| chunk.stored(&storing.chains, storing.rungs).len()).max().unwrap_or(0);
         let (all, largest) = (storing.bytes_a_draw(storing.chains.len()), storing.bytes_a_draw(largest));
         let room = (BATCH_BYTES / all).max(1).min(binding / largest);
         let Some(budget) = self.setup.memory_budget else { return Ok(room) };
@@ -294,12 +294,12 @@ impl GpuChains {
     /// Copies the draws of a slice that has landed.
     fn take_draws(&self, slice: &Slice, storing: &mut Storing<'_>) -> Result<()> {
         let views = slice.flights.iter().map(|flight| flight.draws(&self.gpu)).collect::<Result<Vec<_>>>()?;
-        let (stored, end) = (storing.chains.clone(), slice.state + slice.steps);
+        let (stored, rungs, end) = (storing.chains.clone(), storing.rungs, slice.state + slice.steps);
         let ready = storing.ready(slice.state, end);
         for (chunk, view) in self.chunks.iter().zip(&views) {
             let Some(view) = view else { continue };
-            let of_chunk = chunk.stored(&stored);
-            let column = chunk.first + of_chunk.start - stored.start;
+            let of_chunk = chunk.stored(&stored, rungs);
+            let column = chunk.first / rungs + of_chunk.start - stored.start;
             let rows: &[f32] = bytemuck::cast_slice(view);
             for (to, from) in ready.chunks_exact_mut(stored.len()).zip(rows.chunks_exact(of_chunk.len())) {
                 to[column..column + from.len()].copy_from_slice(from);
@@ -600,6 +600,10 @@ impl Chains for GpuChains {
     fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
         let done = collect(self, what, Some(sink));
         done.map_err(|e| e.after(self.clock.steps))
+    }
+
+    fn stored_bytes(&self, what: &Collect) -> Result<u64> {
+        what.bytes(&self.setup)
     }
 
     fn report(&self) -> Report {

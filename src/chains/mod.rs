@@ -64,9 +64,17 @@ pub trait Chains: std::fmt::Debug + Send {
     /// [`energies`](Self::energies) give at these steps, to the bit.
     ///
     /// # Errors
-    /// As [`collect`](Self::collect) and [`Collect::stored_bytes`]; errors of the sink. Where a run is cancelled or fails, the sink has
+    /// As [`collect`](Self::collect) and [`stored_bytes`](Self::stored_bytes); errors of the sink. Where a run is cancelled or fails, the sink has
     /// got the draws so far.
     fn collect_into(&mut self, collect: Collect, sink: &mut dyn Sink) -> Result<Report>;
+
+    /// Bytes of the draws that [`collect_into`](Self::collect_into) will hand out at most: draws / thin × (dim + 1) × stored chains × 4,
+    /// the one being for the energy.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a thinning of 0 and for chains that there are not;
+    /// [`Error::Limit`](crate::Error::Limit) for more bytes than 63 bits count.
+    fn stored_bytes(&self, collect: &Collect) -> Result<u64>;
 
     /// What has been run since the start, without moments.
     fn report(&self) -> Report;

@@ -2,7 +2,7 @@
 //!
 //! [`Chains::collect_into`](crate::Chains::collect_into) collects moments as `collect` does and hands the draws to a [`Sink`], batch
 //! by batch, while the device runs on. [`Collect::thin`](crate::Collect::thin) and
-//! [`Collect::stored_chains`](crate::Collect::stored_chains) say which, and [`Collect::stored_bytes`](crate::Collect::stored_bytes)
+//! [`Collect::stored_chains`](crate::Collect::stored_chains) say which, and [`Chains::stored_bytes`](crate::Chains::stored_bytes)
 //! how many bytes they are.
 //!
 //! ```
@@ -48,6 +48,8 @@ pub struct Shape {
     pub chains: usize,
     /// Global id of the first of them.
     pub first_chain: u64,
+    /// Chains of a ladder of temperatures, 1 without one. Of a ladder, the coldest chain is stored, the only one at the target's.
+    pub rungs: usize,
     /// Steps from draw to draw.
     pub thin: u64,
     /// Name of the energy.

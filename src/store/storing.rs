@@ -16,8 +16,9 @@ pub(crate) const BATCH_BYTES: u64 = 64 << 20;
 pub(crate) struct Storing<'a> {
     sink: &'a mut dyn Sink,
     pub(crate) thin: u64,
-    /// The stored chains, among these.
+    /// The stored chains; of ladders of temperatures, the stored ladders.
     pub(crate) chains: Range<usize>,
+    pub(crate) rungs: usize,
     dim: usize,
     temperature: Schedule,
     /// Steps of the chains before the collection began.
@@ -30,14 +31,16 @@ pub(crate) struct Storing<'a> {
 impl<'a> Storing<'a> {
     /// Tells the sink what will come. The collection has `already` states, the chains have done `steps` steps.
     pub(crate) fn begin(sink: &'a mut dyn Sink, collect: &Collect, setup: &Setup, already: u64, steps: u64) -> Result<Self> {
-        let chains = collect.stored(setup.chains)?;
+        let rungs = setup.rungs();
+        let chains = collect.stored(setup.chains, rungs)?;
         let dim = setup.target.dim();
         sink.begin(&Shape {
             draws: already.saturating_add(collect.draws) / collect.thin - already / collect.thin,
             at_most: collect.goal.is_some() || collect.within.is_some(),
             dim,
             chains: chains.len(),
-            first_chain: u64::from(setup.first_chain) + chains.start as u64,
+            first_chain: u64::from(setup.first_chain) + (chains.start * rungs) as u64,
+            rungs,
             thin: collect.thin,
             energy: setup.target.name(),
             kernel: setup.kernel.name(),
@@ -45,7 +48,7 @@ impl<'a> Storing<'a> {
         })?;
         let temperature = setup.temperature.clone();
         let origin = steps - already;
-        Ok(Self { sink, thin: collect.thin, chains, dim, temperature, origin, ready: Vec::new(), first_ready: 0 })
+        Ok(Self { sink, thin: collect.thin, chains, rungs, dim, temperature, origin, ready: Vec::new(), first_ready: 0 })
     }
 
     /// Bytes of a draw of so many chains.

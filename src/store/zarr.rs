@@ -112,7 +112,7 @@ impl Phase {
                 builder.dimension_names(Some(["chain", "draw", "x_dim_0"]));
             }
             folder.add_array(group, values, &mut builder)?;
-            folder.add_numbers(group, "chain", shape.first_chain..shape.first_chain + chains)?;
+            folder.add_numbers(group, "chain", (0..chains).map(|c| shape.first_chain + c * shape.rungs as u64))?;
             let mut numbers = ArrayBuilder::new(vec![0], vec![NUMBERS], data_type::int64(), 0i64);
             folder.add_array(group, "draw", numbers.dimension_names(Some(["draw"])))?;
         }
@@ -173,8 +173,9 @@ impl Folder {
     }
 
     /// An array of integers with a dimension of its own name.
-    fn add_numbers(&mut self, group: &str, name: &str, values: std::ops::Range<u64>) -> Result<()> {
-        let count = values.end - values.start;
+    fn add_numbers(&mut self, group: &str, name: &str, values: impl Iterator<Item = u64>) -> Result<()> {
+        let values: Vec<_> = values.collect();
+        let count = values.len() as u64;
         let mut builder = ArrayBuilder::new(vec![count], vec![count], data_type::int64(), 0i64);
         self.add_array(group, name, builder.dimension_names(Some([name])))?;
         write(&self.path.join(group).join(name).join("c.0"), &numbers(values))
@@ -221,8 +222,8 @@ impl Folder {
 }
 
 /// Consecutive integers as i64, little end first.
-fn numbers(values: std::ops::Range<u64>) -> Vec<u8> {
-    values.flat_map(|value| (value as i64).to_le_bytes()).collect()
+fn numbers(values: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    values.into_iter().flat_map(|value| (value as i64).to_le_bytes()).collect()
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
