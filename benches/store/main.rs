@@ -21,6 +21,9 @@ struct Arguments {
     /// Draws of a store.
     #[arg(long, default_value_t = 1_000)]
     draws: u64,
+    /// Cases of this name only: "mala", "mixture8".
+    #[arg(long, default_value = "")]
+    only: String,
     /// Rounds: the ratios are medians over them.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -45,5 +48,9 @@ fn main() -> Result<()> {
         println!("Nothing measured: run it as cargo bench --bench store --features zarr");
         return Ok(());
     }
-    if arguments.memory { memory::measure() } else { speed::measure(&arguments.folder, arguments.draws, arguments.rounds) }
+    if arguments.memory {
+        memory::measure()
+    } else {
+        speed::measure(&arguments.folder, arguments.draws, arguments.rounds, &arguments.only)
+    }
 }

@@ -16,7 +16,7 @@ const BYTES: usize = 3 * 4 * CHAINS;
 
 type Case = (&'static str, Arc<dyn Energy>, Arc<dyn Kernel>);
 
-pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize) -> Result<()> {
+pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize, only: &str) -> Result<()> {
     let backend = Backend::gpu_of(Gpu::open()?);
     fs::create_dir_all(folder)?;
     let gb = draws as f64 * BYTES as f64 / 1e9;
@@ -33,7 +33,7 @@ pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize) -> Result<()> {
         "{:>19} {:>9} {:>13} {:>13} {:>13} {:>16}",
         "", "draws/s", "handed out", "to Zarr", "GB/s to Zarr", "files alone GB/s"
     );
-    for (name, energy, kernel) in cases {
+    for (name, energy, kernel) in cases.into_iter().filter(|(name, ..)| name.contains(only)) {
         let mut run = backend.chains_of(energy, kernel).count(CHAINS).start(Start::normal([0.0], 1.0)).seed(1).build()?;
         let path = folder.join("draws.zarr");
         let mut rows = Vec::new();
