@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import precision
+
 HERE = Path(__file__).resolve().parent
 BLACKJAX, TORCHEBM = "BlackJAX", "torchebm"
 
@@ -66,6 +68,10 @@ class Worker:
         self.process.stdin.write(json.dumps(case) + "\n")
         self.process.stdin.flush()
         return self.read()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def first_line(path, key):
@@ -135,21 +141,34 @@ def table(results):
     return "\n".join(lines)
 
 
+def write(path, figures):
+    """Writes the figures, where a file is wanted."""
+    if path:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rounds of the main rows")
+    parser.add_argument("--precision", action="store_true", help="the time to a precision alone (precision.py)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="writes the figures to a file")
     arguments = parser.parse_args()
     # All rows of a shape or none, so that --quick still shows every library.
     rows = [entry for entry in ROWS if entry[0]["dim"] == 2] if arguments.quick else ROWS
     rounds = 3 if arguments.quick else 7
+    hardware = f"{first_line('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores; {platform.system()} {platform.release()}"
+    figures = {"rounds": rounds}
+    if arguments.precision:
+        print(hardware + "\n", flush=True)
+        figures |= {"about": [hardware], "precision": precision.measure(rounds)}
+        write(arguments.json, figures)
+        return 0
 
     workers = {
         "ergodic": Worker(throughput("--serve")),
         BLACKJAX: Worker([sys.executable, HERE / "blackjax_worker.py"]),
         TORCHEBM: Worker([sys.executable, HERE / "torchebm_worker.py"]),
     }
-    hardware = f"{first_line('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores; {platform.system()} {platform.release()}"
     about = [hardware, *(worker.adapter for worker in workers.values())]
     print("\n".join(about) + "\n", flush=True)
 
@@ -161,8 +180,14 @@ def main():
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     print(table(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"about": about, "rounds": rounds, "rows": results}, indent=2) + "\n")
+    figures |= {"about": about, "rows": results}
+    write(arguments.json, figures)
+    # Only now: the workers above would disturb it.
+    for worker in workers.values():
+        worker.end()
+    print("\nTime to a precision:\n", flush=True)
+    figures["precision"] = precision.measure(rounds)
+    write(arguments.json, figures)
     same = all(result[name]["same_work"] for result in results for name in (BLACKJAX, TORCHEBM) if name in result)
     if not same:
         print("A row is marked: the two sides did not do the same work there.", file=sys.stderr)
