@@ -34,9 +34,9 @@ fn main() -> std::process::ExitCode {
             let found = log_density(gpu, without_jacobian(), "eight_schools", &[point()]);
             assert!(found.is_err_and(|e| e.contains("log density")));
         })
-        .gpu("eight schools are sampled right", |gpu| sampled(gpu, &eight_schools()).unwrap())
+        .gpu("eight schools are sampled right", |gpu| sampled(gpu, &eight_schools(), 60).unwrap())
         .gpu("a dropped Jacobian shows in the samples", |gpu| {
-            let found = sampled(gpu, &without_jacobian());
+            let found = sampled(gpu, &without_jacobian(), 3);
             assert!(found.as_ref().is_err_and(|e| e.contains("tau")), "{found:?}");
         });
     for (name, _) in PUBLISHED {
@@ -54,14 +54,15 @@ fn main() -> std::process::ExitCode {
             suite,
             format!("{name} is sampled right"),
             move |gpu, published| {
-                sampled(gpu, &published.posterior(name).unwrap()).unwrap();
+                sampled(gpu, &published.posterior(name).unwrap(), 600).unwrap();
             },
             name,
         )
         .long();
     }
     for name in STRESS {
-        suite = suite.gpu(format!("{name} is sampled right"), move |gpu| sampled(gpu, &stress(name).unwrap()).unwrap()).long();
+        suite =
+            suite.gpu(format!("{name} is sampled right"), move |gpu| sampled(gpu, &stress(name).unwrap(), 600).unwrap()).long();
     }
     suite.run()
 }
@@ -91,7 +92,8 @@ fn eight_schools() -> Posterior {
     published::eight_schools(&y, &sigma).unwrap().known(vec![truth])
 }
 
-/// The planted fault: + log tau takes the Jacobian of tau = exp(log tau) back.
+/// The planted fault: + log tau takes the Jacobian of tau = exp(log tau) back. Nothing then holds tau away from zero, and no run
+/// comes to an end.
 fn without_jacobian() -> Posterior {
     let text = "fn jacobian_energy(at: u32, x: ptr<function, Point>) -> f32 { return coordinate(x, 9u); }
         fn jacobian_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {
@@ -179,12 +181,14 @@ fn log_density(gpu: Gpu, posterior: Posterior, name: &str, points: &[TestPoint])
 }
 
 /// Means and standard deviations within four combined Monte Carlo errors of everything that is known.
-fn sampled(gpu: Gpu, posterior: &Posterior) -> Result<(), String> {
+fn sampled(gpu: Gpu, posterior: &Posterior, seconds: u64) -> Result<(), String> {
     let settings =
-        Settings { chains: 1024, seed: 3, start: Start::normal([0.0], 1.0), goal: 0.01, limit: Duration::from_secs(600) };
+        Settings { chains: 1024, seed: 3, start: Start::normal([0.0], 1.0), goal: 0.01, limit: Duration::from_secs(seconds) };
     let outcome = run(&Backend::gpu_of(gpu), posterior, &settings).map_err(|e| format!("{e:#}"))?;
-    assert!(outcome.is_met, "not precise after {:.0} s", outcome.seconds);
     let mut wrong = Vec::new();
+    if !outcome.is_met {
+        wrong.push(format!("not precise after {:.0} s", outcome.seconds));
+    }
     for truth in &posterior.truths {
         for (i, (estimate, parameter)) in outcome.estimates.iter().zip(&posterior.parameters).enumerate() {
             let (mean, sd) = scores(estimate, truth, i);

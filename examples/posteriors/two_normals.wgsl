@@ -33,11 +33,13 @@ fn two_normals_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<funct
         let is_row = select(vec4<f32>(0.0), vec4<f32>(1.0), vec4<u32>(row) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(n));
         let r_1 = (y - mu_1) * scale_1;
         let r_2 = (y - mu_2) * scale_2;
+        let first = log_1 - 0.5 * r_1 * r_1;
         let second = log_2 - 0.5 * r_2 * r_2;
-        let ratio = log_1 - 0.5 * r_1 * r_1 - second;
-        sum += dot(is_row, second + two_normals_softplus(ratio));
-        // 1 / (1 + exp(-ratio)), without an overflow.
+        let ratio = first - second;
         let small = exp(-abs(ratio));
+        // From the larger of the two on: the other may be so low that nothing would be left of a difference.
+        sum += dot(is_row, max(first, second) + log(1.0 + small));
+        // 1 / (1 + exp(-ratio)), without an overflow.
         let of_1 = is_row * select(small, vec4<f32>(1.0), ratio > vec4<f32>(0.0)) / (1.0 + small);
         let of_2 = is_row - of_1;
         firsts += dot(of_1, vec4<f32>(1.0));
