@@ -50,6 +50,7 @@ mod hmc;
 mod independence;
 mod mala;
 mod rwm;
+mod scales;
 mod tempering;
 mod ula;
 mod underdamped;
