@@ -44,7 +44,11 @@ impl NoiseSchedule {
         let alpha_bars: Vec<f64> = std::iter::once(1.0).chain(betas.iter().scan(1.0, product)).collect();
         let last = alpha_bars[betas.len()];
         if last < LEAST_ALPHA_BAR {
-            return Err(Error::setting("ᾱ_T of the noise schedule", last, "must be at least 1e-14; use smaller β or fewer steps"));
+            return Err(Error::setting(
+                "ᾱ_T of the noise schedule",
+                last,
+                "must be at least 1e-14; use smaller β or fewer steps",
+            ));
         }
         Ok(Self { betas, alpha_bars })
     }

@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn ddim_over_all_steps_with_all_noise_is_ancestral() {
         let schedule = NoiseSchedule::cosine(100).unwrap();
-        let (ddim, ancestral) = (Reverse::ddim(&schedule, 100, 1.0).unwrap(), Reverse::ancestral(&schedule, Variance::Posterior));
+        let (ddim, ancestral) =
+            (Reverse::ddim(&schedule, 100, 1.0).unwrap(), Reverse::ancestral(&schedule, Variance::Posterior));
         assert_eq!((ddim.steps(), ancestral.steps()), (100, 100));
         for k in 0..=100 {
             for (a, b) in [(&ddim.step_size, &ancestral.step_size), (&ddim.temperature, &ancestral.temperature)] {
