@@ -10,6 +10,8 @@
 //! - [`ProbabilityFlow`](crate::kernel::ProbabilityFlow): the deterministic flow with the same marginals, of second order
 //!   (Song et al. 2021; Karras et al. 2022).
 //!
+//! [`log_likelihood`] follows the flow the other way and gives densities.
+//!
 //! ```
 //! use ergodic::{Backend, diffusion::NoiseSchedule, energy::Mixture, kernel::{Reverse, Variance}};
 //!
@@ -23,6 +25,8 @@
 //! # Ok::<(), ergodic::Error>(())
 //! ```
 
+mod likelihood;
 mod schedule;
 
+pub use likelihood::log_likelihood;
 pub use schedule::NoiseSchedule;

@@ -63,6 +63,7 @@ pub use hmc::{Hmc, leapfrog};
 pub use independence::Independence;
 pub use mala::Mala;
 pub use probability_flow::ProbabilityFlow;
+pub(crate) use reverse::times;
 pub use reverse::{Reverse, Variance};
 pub use rwm::Rwm;
 pub(crate) use tempering::{End, Rungs, Swapped};

@@ -2,7 +2,7 @@
 
 use super::{
     Failure, Info, Kernel, State, Step, is_usable,
-    reverse::{check_steps, noise_levels, scale, start, times},
+    reverse::{noise_levels, scale, start, times},
 };
 use crate::{Result, Schedule, Start, diffusion::NoiseSchedule, energy::Energy};
 
@@ -27,8 +27,7 @@ impl ProbabilityFlow {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) where `steps` is 0 or above T.
     pub fn new(schedule: &NoiseSchedule, steps: usize) -> Result<Self> {
-        check_steps(schedule, steps)?;
-        let noise_level = noise_levels(schedule, &times(schedule.steps(), steps));
+        let noise_level = noise_levels(schedule, &times(schedule, steps)?);
         let step = |k: u64| noise_level.at(k) * (noise_level.at(k) - noise_level.at(k + 1));
         // What follows the last step changes nothing.
         let step_size = Schedule::list((0..=steps as u64).map(step).collect::<Vec<_>>());

@@ -41,7 +41,8 @@ impl Reverse {
     /// Ancestral sampling (Ho, Jain and Abbeel 2020, Algorithm 2): x_{t−1} = (x_t − β_t/√(1 − ᾱ_t) ε)/√α_t + √variance z, the last step
     /// without noise; T steps.
     pub fn ancestral(schedule: &NoiseSchedule, variance: Variance) -> Self {
-        Self::through(schedule, &times(schedule.steps(), schedule.steps()), |t, before| {
+        let times: Vec<_> = (0..=schedule.steps()).rev().collect();
+        Self::through(schedule, &times, |t, before| {
             let (v, next) = (schedule.noise_variance(t), schedule.noise_variance(before));
             let noise = match variance {
                 Variance::Beta if before == 0 => 0.0,
@@ -58,11 +59,11 @@ impl Reverse {
     /// # Errors
     /// [`Error::Setting`] where `steps` is 0 or above T, or where η is outside of [0, 1].
     pub fn ddim(schedule: &NoiseSchedule, steps: usize, eta: f64) -> Result<Self> {
-        check_steps(schedule, steps)?;
+        let times = times(schedule, steps)?;
         if !(0.0..=1.0).contains(&eta) {
             return Err(Error::setting("η of ddim", eta, "must be in [0, 1]"));
         }
-        Ok(Self::through(schedule, &times(schedule.steps(), steps), |t, before| {
+        Ok(Self::through(schedule, &times, |t, before| {
             let (v, next) = (schedule.noise_variance(t), schedule.noise_variance(before));
             let noise = eta * eta * next * (v - next) / v;
             (v - (v * (next - noise)).sqrt(), noise)
@@ -105,16 +106,13 @@ impl Reverse {
 }
 
 /// `steps` + 1 steps of a schedule of T, as evenly spread as whole numbers allow, from T down to 0.
-pub(super) fn times(last: usize, steps: usize) -> Vec<usize> {
-    (0..=steps).rev().map(|i| (i as u64 * last as u64 / steps as u64) as usize).collect()
-}
-
-pub(super) fn check_steps(schedule: &NoiseSchedule, steps: usize) -> Result<()> {
-    if (1..=schedule.steps()).contains(&steps) {
-        return Ok(());
+pub(crate) fn times(schedule: &NoiseSchedule, steps: usize) -> Result<Vec<usize>> {
+    let last = schedule.steps();
+    if !(1..=last).contains(&steps) {
+        let why = format!("must be at least 1 and at most T = {last}");
+        return Err(Error::setting("steps of the reverse process", steps, why));
     }
-    let why = format!("must be at least 1 and at most T = {}", schedule.steps());
-    Err(Error::setting("steps of the reverse process", steps, why))
+    Ok((0..=steps).rev().map(|i| (i as u64 * last as u64 / steps as u64) as usize).collect())
 }
 
 pub(super) fn noise_levels(schedule: &NoiseSchedule, times: &[usize]) -> Schedule {

@@ -5,13 +5,14 @@ mod common;
 mod formula;
 mod forward;
 mod gaussian;
+mod likelihood;
 mod mixture;
 
 use common::Suite;
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [forward::add, gaussian::add, mixture::add] {
+    for add in [forward::add, gaussian::add, mixture::add, likelihood::add] {
         suite = add(suite);
     }
     suite.run()

@@ -1,7 +1,8 @@
 //! A mixture of eight with unequal weights, a product of two laws on lines: the discretised reverse process is then a product, too,
 //! and the law of each factor is known without drawing (formula.rs).
 
-use ergodic::{Backend, Result, diffusion::NoiseSchedule, energy::Mixture};
+use ergodic::{Backend, Result, diffusion::NoiseSchedule, energy::Mixture, random::normal_pair};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     common::{
@@ -19,7 +20,7 @@ fn factors() -> [Line; 2] {
     ]
 }
 
-fn target() -> Mixture {
+pub(crate) fn target() -> Mixture {
     let [across, up] = factors();
     let (mut weights, mut means) = (Vec::new(), Vec::new());
     for (w, m) in up.weights.iter().zip(&up.means) {
@@ -29,6 +30,31 @@ fn target() -> Mixture {
         }
     }
     Mixture::new(&weights, &means, &[across.sd; 8]).unwrap()
+}
+
+/// The normalised log-density.
+pub(crate) fn log_density(x: [f64; 2]) -> f64 {
+    let density = |(line, x): (Line, f64)| {
+        let term = |(w, m): (&f64, &f64)| w * (-0.5 * ((x - m) / line.sd).powi(2)).exp();
+        line.weights.iter().zip(&line.means).map(term).sum::<f64>() / (line.sd * std::f64::consts::TAU.sqrt())
+    };
+    factors().into_iter().zip(x).map(density).map(f64::ln).sum()
+}
+
+/// Exact draws, [dim][point].
+pub(crate) fn draws(count: usize) -> Vec<f32> {
+    let mut rng = StdRng::seed_from_u64(42);
+    let mut draw = |line: &Line| {
+        let u: f64 = rng.random();
+        let mut below = 0.0;
+        let at = line.weights.iter().position(|w| {
+            below += w;
+            u < below
+        });
+        let z = normal_pair([rng.random(), rng.random()])[0];
+        (line.means[at.unwrap_or(line.means.len() - 1)] + line.sd * z) as f32
+    };
+    factors().iter().flat_map(|line| (0..count).map(|_| draw(line)).collect::<Vec<_>>()).collect()
 }
 
 fn paper() -> NoiseSchedule {
