@@ -8,6 +8,7 @@ pub mod chains;
 mod check;
 mod device;
 pub mod diagnose;
+pub mod diffusion;
 pub mod energy;
 mod error;
 mod evaluate;
