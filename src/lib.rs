@@ -11,6 +11,7 @@ pub mod diagnose;
 pub mod energy;
 mod error;
 mod evaluate;
+pub mod flow;
 mod importance;
 pub mod ising;
 pub mod kernel;
