@@ -12,6 +12,7 @@ pub mod diffusion;
 pub mod energy;
 mod error;
 mod evaluate;
+pub mod flow;
 mod importance;
 pub mod ising;
 pub mod kernel;
