@@ -21,6 +21,7 @@ pub mod rbm;
 mod schedule;
 mod start;
 pub mod store;
+pub mod transform;
 
 pub use adapt::Warmup;
 pub use backend::Backend;
