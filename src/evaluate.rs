@@ -28,7 +28,7 @@ pub struct Evaluation {
 /// How long the device may take for one batch of positions.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// E and ∇E at `positions`, `[dim][position]`: in f32 on a GPU, in f64 on the CPU reference.
+/// E and ∇E at `positions` (where the energy is constrained, free coordinates), `[dim][position]`: in f32 on a GPU, in f64 on the CPU reference.
 ///
 /// At a `noise_level` σ > 0 they are those of the density convolved with N(0, σ²I); at 0 of the energy itself. Values that are not
 /// finite are returned as they are.

@@ -20,6 +20,9 @@ pub(crate) trait Adapting: Chains + Collecting {
     /// Runs one step.
     fn trial(&mut self) -> Result<Trial>;
 
+    /// The coordinates that the kernel moves in, `[dim][chain]`: the positions, but of a constrained energy.
+    fn free_coordinates(&self) -> Result<Vec<f32>>;
+
     /// Where a warm-up stands.
     fn adapted(&mut self) -> &mut Adapted;
 
@@ -76,7 +79,7 @@ pub(crate) fn warm_up(chains: &mut impl Adapting, limits: Warmup) -> Result<()> 
     };
     let mut plan = match chains.adapted().plan.take() {
         Some(plan) => plan,
-        None => WarmUp::new(&*base, adaptive, limits, chains.positions()?, chains.count()),
+        None => WarmUp::new(&*base, adaptive, limits, chains.free_coordinates()?, chains.count()),
     };
     if let Err(e) = run(chains, &base, &mut plan) {
         if !matches!(e, Error::Adaptation { .. }) {

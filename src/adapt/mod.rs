@@ -56,7 +56,7 @@ impl Adaptive {
 /// What one transition of all chains told.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Trial {
-    /// `[dim][chain]`.
+    /// `[dim][chain]`; of a constrained energy, free coordinates.
     pub(crate) positions: Vec<f32>,
     /// Mean acceptance probability.
     pub(crate) acceptance: f64,

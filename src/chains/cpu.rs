@@ -4,6 +4,7 @@ mod checkpoint;
 mod trial;
 
 use std::{
+    borrow::Cow,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -108,10 +109,10 @@ impl Gathered {
         Self { mean: vec![0.0; watched], m2: vec![0.0; watched], ..Self::default() }
     }
 
-    /// Adds a state that lies `squared_jump` from the last one (Welford 1962).
-    fn add(&mut self, state: &State, squared_jump: f64) {
+    /// Adds a state at position `x`, `squared_jump` from the last one (Welford 1962).
+    fn add(&mut self, x: &[f64], state: &State, squared_jump: f64) {
         self.draws += 1;
-        let values = state.x.iter().chain([&state.energy, &state.hamiltonian]);
+        let values = x.iter().chain([&state.energy, &state.hamiltonian]);
         for ((mean, m2), value) in self.mean.iter_mut().zip(&mut self.m2).zip(values) {
             let before = value - *mean;
             *mean += before / self.draws as f64;
@@ -139,10 +140,10 @@ impl CpuChains {
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(setup: Setup) -> Result<Self> {
-        let start = setup.check()?;
+        let (start, starts_at_one_point) = setup.check()?;
         let mut chains = Self::without_states(setup)?;
         chains.states = chains.states_at(&start)?;
-        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        chains.starts_at_one_point = starts_at_one_point;
         Ok(chains)
     }
 
@@ -206,8 +207,8 @@ impl CpuChains {
 
     /// The positions in f64, `[dim][chain]`.
     pub fn positions_f64(&self) -> Vec<f64> {
-        let dim = self.target.dim();
-        (0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i])).collect()
+        let points: Vec<_> = self.states.par_iter().map(|state| position(&*self.target, &state.x)).collect();
+        (0..self.target.dim()).flat_map(|i| points.iter().map(move |x| x[i])).collect()
     }
 
     /// The log weights of annealed importance sampling, one a chain.
@@ -223,6 +224,7 @@ impl CpuChains {
             self.ledger.acceptance += slice.acceptance;
             if let Some((count, step, kind, position)) = slice.failures {
                 if !self.ledger.failed.contains_key(&chain) {
+                    let position = self::position(&*self.target, &position).into_owned();
                     first.push(FailedAt { chain: u64::from(self.setup.first_chain) + chain as u64, step, kind, position });
                 }
                 self.ledger.fail(chain, count, step, kind);
@@ -295,7 +297,8 @@ impl CpuChains {
                     });
                     if collects {
                         for (gathered, (state, last)) in gathered.iter_mut().zip(states.iter().zip(&*lasts)) {
-                            gathered.add(state, state.x.iter().zip(last).map(|(x, last)| (x - last).powi(2)).sum());
+                            let (x, last) = (position(target, &state.x), position(target, last));
+                            gathered.add(&x, state, x.iter().zip(&*last).map(|(x, last)| (x - last).powi(2)).sum());
                         }
                         for (gathered, swapped) in gathered.iter_mut().zip(swapped.unwrap_or_default()) {
                             gathered.count(swapped);
@@ -303,7 +306,8 @@ impl CpuChains {
                         // Of a ladder, the coldest chain is the target's.
                         let is_draw = |thin| gathered[0].draws.is_multiple_of(thin);
                         if stored.as_ref().is_some_and(|(groups, thin)| groups.contains(&group) && is_draw(*thin)) {
-                            slices[0].draws.extend(states[0].x.iter().chain([&states[0].energy]).map(|&v| v as f32));
+                            let x = position(target, &states[0].x);
+                            slices[0].draws.extend(x.iter().chain([&states[0].energy]).map(|&v| v as f32));
                         }
                     }
                 }
@@ -407,6 +411,15 @@ impl Collecting for CpuChains {
     fn report_of(&self, moments: &Moments) -> Report {
         self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
     }
+}
+
+/// The position of a state in free coordinates `y`.
+fn position<'a>(target: &dyn Energy, y: &'a [f64]) -> Cow<'a, [f64]> {
+    let mut x = Cow::Borrowed(y);
+    if let Some(constraints) = target.constraints() {
+        constraints.position(x.to_mut());
+    }
+    x
 }
 
 /// Gradient evaluations of one chain in the steps first..first + n.

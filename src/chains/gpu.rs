@@ -104,9 +104,9 @@ impl GpuChains {
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(gpu: &Gpu, setup: Setup) -> Result<Self> {
-        let start = setup.check()?;
+        let (start, starts_at_one_point) = setup.check()?;
         let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
-        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        chains.starts_at_one_point = starts_at_one_point;
         chains.evaluate_start(&start, &chunk_sizes)?;
         Ok(chains)
     }
@@ -171,7 +171,20 @@ impl GpuChains {
         Ok(())
     }
 
-    /// The buffers that hold the positions now, `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
+    /// The state's coordinates, `[dim][chain]`.
+    fn coordinates(&self) -> Result<Vec<f32>> {
+        let mut all = vec![0f32; self.dim() * self.count()];
+        for chunk in &self.chunks {
+            let x = chunk.read_positions(&self.gpu, self.dim(), self.current, self.setup.timeout)?;
+            for (row, values) in x.chunks(chunk.chains).enumerate() {
+                let at = row * self.count() + chunk.first;
+                all[at..at + chunk.chains].copy_from_slice(values);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The buffers that hold the positions now (where the energy is constrained, its free coordinates), `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
     /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
     /// chains. Valid until the next `advance` or `collect`, which may put the positions into another buffer of the ring.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {
@@ -317,6 +330,14 @@ impl GpuChains {
                 to[column..column + from.len()].copy_from_slice(from);
             }
         }
+        if let Some(constraints) = self.setup.target.constraints() {
+            // As `positions` maps them, so that the bits are the same.
+            let positions = self.pipelines.dim() * stored.len();
+            for draw in ready.chunks_exact_mut(positions + stored.len()) {
+                let x = constraints.positions(&draw[..positions], stored.len());
+                draw[..positions].copy_from_slice(&x);
+            }
+        }
         Ok(())
     }
 
@@ -420,7 +441,11 @@ impl GpuChains {
             from = 1;
         }
         let x = alone.read_positions(&self.gpu, self.pipelines.dim(), from, timeout)?;
-        Ok(x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect())
+        let mut x: Vec<_> = x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect();
+        if let Some(constraints) = self.setup.target.constraints() {
+            constraints.position(&mut x);
+        }
+        Ok(x)
     }
 
     /// Takes the open segment from the device, a chunk at a time, since the moments of all of them at once are many bytes. After an
@@ -635,15 +660,11 @@ impl Chains for GpuChains {
     }
 
     fn positions(&self) -> Result<Vec<f32>> {
-        let mut all = vec![0f32; self.dim() * self.count()];
-        for chunk in &self.chunks {
-            let x = chunk.read_positions(&self.gpu, self.dim(), self.current, self.setup.timeout)?;
-            for (row, values) in x.chunks(chunk.chains).enumerate() {
-                let at = row * self.count() + chunk.first;
-                all[at..at + chunk.chains].copy_from_slice(values);
-            }
-        }
-        Ok(all)
+        let free = self.coordinates()?;
+        Ok(match self.setup.target.constraints() {
+            None => free,
+            Some(constraints) => constraints.positions(&free, self.count()),
+        })
     }
 
     fn energies(&self) -> Result<Vec<f32>> {

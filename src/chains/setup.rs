@@ -13,13 +13,18 @@ use super::{
 };
 use crate::{
     Backend, Error, Result, Schedule, Start,
+    check::is_one_point,
     energy::Energy,
     error::positive,
     kernel::{Control, Kernel},
     program::check_dim,
     random::{Draws, Stream, key},
     store::checkpoint::Plan,
+    transform::Outside,
 };
+
+/// The first block of random bits for free coordinates that move no position, far from those of any start.
+const IDLE_SLOT: u32 = 1 << 20;
 
 /// A run to be built: target, kernel, number of chains, seed, start.
 #[derive(Clone)]
@@ -30,7 +35,8 @@ pub struct Setup {
     pub(crate) chains: usize,
     pub(crate) first_chain: u32,
     pub(crate) seed: u64,
-    pub(crate) start: Start,
+    /// None: a standard normal in free coordinates.
+    pub(crate) start: Option<Start>,
     superchains: Option<usize>,
     pub(crate) temperature: Schedule,
     pub(crate) timeout: Duration,
@@ -61,7 +67,7 @@ impl Setup {
             chains: 1024,
             first_chain: 0,
             seed: 0,
-            start: Start::default(),
+            start: None,
             superchains: None,
             temperature,
             timeout: Duration::from_secs(60),
@@ -87,9 +93,9 @@ impl Setup {
         Self { seed, ..self }
     }
 
-    /// Where the chains start; standard normal unless said.
+    /// Where the chains start; standard normal unless said (in free coordinates, where the energy is constrained).
     pub fn start(self, start: Start) -> Self {
-        Self { start, ..self }
+        Self { start: Some(start), ..self }
     }
 
     /// Groups of chains that start at one point each, for nested R-hat (Margossian et al. 2024): it compares the groups, so it comes
@@ -171,14 +177,42 @@ impl Setup {
         self.checkpoint.as_ref().filter(|plan| saved.elapsed() >= plan.every).map(|plan| plan.path.as_path())
     }
 
-    /// The start, `[dim][chain]`, once everything that can be checked without a device has been.
-    pub(crate) fn check(&self) -> Result<Vec<f32>> {
+    /// The start in free coordinates, `[dim][chain]`, once everything that can be checked without a device has been; and whether all
+    /// chains start at one point.
+    pub(crate) fn check(&self) -> Result<(Vec<f32>, bool)> {
         self.check_settings()?;
         // A superchain starts where its first chain would.
         let superchains = self.superchains.unwrap_or(self.chains);
         let size = self.chains / superchains;
-        let starts = self.start.positions(self.target.dim(), self.first_chain, superchains, size as u32, self.seed)?;
-        Ok(if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() })
+        let start = self.start.clone().unwrap_or_default();
+        let mut starts = start.positions(self.target.dim(), self.first_chain, superchains, size as u32, self.seed)?;
+        let is_one_point = is_one_point(&starts, superchains);
+        if self.start.is_some() {
+            self.free(&mut starts, superchains, size as u32)?;
+        }
+        let starts = if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() };
+        Ok((starts, is_one_point))
+    }
+
+    /// Replaces the positions of so many chains, each `stride` after the one before it, by free coordinates. Those that move no position
+    /// get a draw of their law.
+    fn free(&self, starts: &mut [f32], chains: usize, stride: u32) -> Result<()> {
+        let Some(constraints) = self.target.constraints() else { return Ok(()) };
+        let idle: Vec<_> = constraints.idle().collect();
+        let mut normals = vec![0.0; idle.len()];
+        for chain in 0..chains {
+            let id = self.first_chain.wrapping_add((chain as u32).wrapping_mul(stride));
+            let mut point: Vec<_> = starts.iter().skip(chain).step_by(chains).map(|&x| f64::from(x)).collect();
+            constraints.free(&mut point).map_err(|Outside { coordinate, why }| Error::Start {
+                chain: u64::from(id),
+                coordinate: Some(coordinate),
+                why,
+            })?;
+            Draws::new(key(self.seed, Stream::Start, 0), id, IDLE_SLOT).normals(0, &mut normals);
+            idle.iter().zip(&normals).for_each(|(&i, &z)| point[i] = z);
+            point.iter().enumerate().for_each(|(i, &y)| starts[i * chains + chain] = y as f32);
+        }
+        Ok(())
     }
 
     /// Checks everything that can be checked without a device, but for the start.
@@ -215,6 +249,13 @@ impl Setup {
                 let why = "the kernel sets its own temperature; leave Setup::temperature out";
                 return Err(Error::setting("temperature", format!("{:?}", self.temperature), why));
             }
+        }
+        if self.target.constraints().is_some() && !matches!(self.temperature, Schedule::Constant(1.0)) {
+            return Err(Error::Unsupported(format!(
+                "{} has no temperature: a power of the density of free coordinates is not one of positions. Scale the energy before it \
+                 is constrained (Compose::at_temperature)",
+                self.target.name()
+            )));
         }
         if self.kernel.noise_level().is_some() && !self.target.has_noise_levels() {
             return Err(Error::Unsupported(format!(

@@ -7,39 +7,60 @@
 
 mod ackley;
 mod banana;
+mod bernoulli;
+mod beta;
 mod bridge;
 mod compose;
+mod constrained;
 mod convex;
+mod dirichlet;
 mod double_well;
+mod exponential;
+mod family;
 mod funnel;
+mod gamma;
 mod gaussian;
+mod half_cauchy;
 mod himmelblau;
+mod inverse_gamma;
 mod mixture;
+mod poisson;
 mod rastrigin;
 mod ring;
 mod rosenbrock;
+mod student_t;
 mod two_moons;
 mod wgsl;
 
 pub use ackley::Ackley;
 pub use banana::Banana;
+pub use bernoulli::Bernoulli;
+pub use beta::Beta;
 pub(crate) use bridge::Bridge;
 pub use compose::{Compose, Scaled, Sum};
+pub use constrained::Constrained;
 pub use convex::Convex;
+pub use dirichlet::Dirichlet;
 pub use double_well::DoubleWell;
+pub use exponential::Exponential;
 pub use funnel::Funnel;
+pub use gamma::Gamma;
 pub use gaussian::Gaussian;
+pub use half_cauchy::HalfCauchy;
 pub use himmelblau::Himmelblau;
+pub use inverse_gamma::InverseGamma;
 pub use mixture::Mixture;
+pub use poisson::Poisson;
 pub use rastrigin::Rastrigin;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
+pub use student_t::StudentT;
 pub use two_moons::TwoMoons;
 pub use wgsl::WgslEnergy;
 
 use std::sync::Arc;
 
-use crate::{Result, program::Composer};
+use crate::{Result, program::Composer, transform::Constraints};
 
 /// The parameters of an energy as its f64 twin sees them.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +180,11 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// How the free coordinates, in which this is the energy, map to positions, where these are not the same.
+    fn constraints(&self) -> Option<&Constraints> {
+        None
+    }
+
     /// Whether the gradient is compared with differences of the energy before each run. The energies of this crate
     /// are compared once, in its tests.
     fn check_gradient(&self) -> bool {
@@ -206,6 +232,10 @@ impl<E: Energy + ?Sized> Energy for Arc<E> {
 
     fn spread(&self) -> Option<Vec<usize>> {
         (**self).spread()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        (**self).constraints()
     }
 
     fn check_gradient(&self) -> bool {

@@ -6,7 +6,7 @@ use super::{CpuChains, gradients};
 use crate::{
     Result,
     adapt::{Adapted, Adapting, Trial},
-    chains::{Chains, FailureRow, report::failures, tally::Ledger},
+    chains::{FailureRow, report::failures, tally::Ledger},
     kernel::Kernel,
     random::Epochs,
 };
@@ -32,11 +32,16 @@ impl Adapting for CpuChains {
         self.clock.gradients += gradients(&self.setup, first, 1);
         self.clock.wall += begun.elapsed();
         Ok(Trial {
-            positions: self.positions()?,
+            positions: self.free_coordinates()?,
             acceptance: acceptance / self.setup.chains as f64,
             accepted,
             growth: self.states.iter().map(|state| state.growth as f32).collect(),
         })
+    }
+
+    fn free_coordinates(&self) -> Result<Vec<f32>> {
+        let dim = self.target.dim();
+        Ok((0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i] as f32)).collect())
     }
 
     fn adapted(&mut self) -> &mut Adapted {

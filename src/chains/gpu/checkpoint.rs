@@ -123,7 +123,7 @@ impl GpuChains {
         let rows = |first: usize, count: usize| &carry[first * n..(first + count) * n];
 
         let mut draft = Draft::default();
-        draft.put("positions", &[dim, n], self.positions()?);
+        draft.put("positions", &[dim, n], self.coordinates()?);
         draft.put("energies", &[n], rows(0, 1));
         if self.setup.kernel.uses_grad() {
             draft.put("gradients", &[dim, n], rows(1, dim));

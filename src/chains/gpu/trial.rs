@@ -51,6 +51,10 @@ impl Adapting for GpuChains {
         Ok(trial)
     }
 
+    fn free_coordinates(&self) -> Result<Vec<f32>> {
+        self.coordinates()
+    }
+
     fn adapted(&mut self) -> &mut Adapted {
         &mut self.adapted
     }
