@@ -207,7 +207,15 @@ impl Setup {
             });
         }
         self.kernel.validate(&*self.target)?;
-        self.temperature.validate("temperature", positive)?;
+        match self.kernel.temperature() {
+            None => self.temperature.validate("temperature", positive)?,
+            // Its own check, which may allow zero.
+            Some(own) if *own == self.temperature => {}
+            Some(_) => {
+                let why = "the kernel sets its own temperature; leave Setup::temperature out";
+                return Err(Error::setting("temperature", format!("{:?}", self.temperature), why));
+            }
+        }
         if self.kernel.noise_level().is_some() && !self.target.has_noise_levels() {
             return Err(Error::Unsupported(format!(
                 "{} needs the energy at each noise level, which {} does not have; anneal by temperature instead (Ula::temperature)",

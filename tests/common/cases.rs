@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use ergodic::{
+    diffusion::NoiseSchedule,
     energy::{
         Ackley, Banana, Compose, Convex, DoubleWell, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring,
         Rosenbrock, Sum, TwoMoons,
     },
-    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
+    kernel::{
+        Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
+        Variance,
+    },
 };
 
 /// A named case.
@@ -110,9 +114,16 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("independence", Arc::new(Independence::new([0.2], [1.5]))),
         ("drift", Arc::new(Drift::new(0.7, [0.4]))),
         ("annealed", Arc::new(Annealed::geometric(2.0, 0.5, 3, 2, 0.05))),
+        ("reverse", Arc::new(Reverse::ancestral(&noise_schedule(), Variance::Beta))),
+        ("probability_flow", Arc::new(ProbabilityFlow::new(&noise_schedule(), 80).unwrap())),
         ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
         ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
     ]
+}
+
+/// Noise of the targets' scale, in more steps than any test takes.
+fn noise_schedule() -> NoiseSchedule {
+    NoiseSchedule::linear(80, 0.005, 0.05).unwrap()
 }
 
 /// Kernels on a ladder of temperatures, whose chains go in fours.
