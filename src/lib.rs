@@ -14,6 +14,7 @@ mod evaluate;
 mod importance;
 pub mod ising;
 pub mod kernel;
+pub mod net;
 mod pipelines;
 pub mod program;
 pub mod random;
