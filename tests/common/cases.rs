@@ -13,6 +13,7 @@ use ergodic::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
         Variance,
     },
+    net::{Activation, Mlp},
     program::Composer,
     transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
@@ -74,6 +75,9 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ),
         ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
         ("constrained_11", Arc::new(constrained())),
+        ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
+        ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
+        ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
 }
 
