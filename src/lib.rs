@@ -22,6 +22,7 @@ pub mod rbm;
 mod schedule;
 mod start;
 pub mod store;
+pub mod train;
 
 pub use adapt::Warmup;
 pub use backend::Backend;
