@@ -15,6 +15,7 @@ pub mod flow;
 mod importance;
 pub mod ising;
 pub mod kernel;
+pub mod net;
 mod pipelines;
 pub mod program;
 pub mod random;
