@@ -46,12 +46,12 @@ pub enum Stream {
     Train = 26,
     /// The order of the data in an epoch of training.
     Shuffle = 27,
-    /// The forward process of a diffusion.
-    Forward = 40,
-    /// The base of a normalising flow, and its first parameters.
-    Flow = 41,
     /// The initial parameters of a network.
-    Network = 42,
+    Network = 40,
+    /// The base of a normalising flow, and its first parameters.
+    Flow = 48,
+    /// The forward process of a diffusion.
+    Forward = 56,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

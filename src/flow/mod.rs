@@ -14,8 +14,10 @@
 mod coupling;
 mod energy;
 mod pass;
+mod proposal;
 
 pub use pass::{Grads, Mapped, Pass};
+pub use proposal::Proposal;
 
 use crate::{
     Error, Result,

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod device;
 mod passes;
 mod reference;
 
@@ -13,7 +14,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [passes::add] {
+    for add in [passes::add, device::add] {
         suite = add(suite);
     }
     suite.run()
