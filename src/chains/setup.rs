@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Backend, Error, Result, Schedule, Start,
-    energy::Energy,
+    energy::{Energy, Reparametrised},
     error::positive,
     kernel::{Control, Kernel},
     program::check_dim,
@@ -26,6 +26,8 @@ use crate::{
 pub struct Setup {
     pub(crate) backend: Backend,
     pub(crate) target: Arc<dyn Energy>,
+    /// The target as it was given, before its parameters were replaced.
+    base: Arc<dyn Energy>,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) chains: usize,
     pub(crate) first_chain: u32,
@@ -38,6 +40,8 @@ pub struct Setup {
     pub(crate) memory_budget: Option<u64>,
     pub(crate) on_progress: Option<OnProgress>,
     pub(crate) checkpoint: Option<Plan>,
+    /// The number of the first step; above 0 where a run goes on.
+    pub(crate) first_step: u64,
 }
 
 impl std::fmt::Debug for Setup {
@@ -56,6 +60,7 @@ impl Setup {
         let temperature = kernel.temperature().cloned().unwrap_or(Schedule::Constant(1.0));
         Self {
             backend,
+            base: target.clone(),
             target,
             kernel,
             chains: 1024,
@@ -69,6 +74,7 @@ impl Setup {
             memory_budget: None,
             on_progress: None,
             checkpoint: None,
+            first_step: 0,
         }
     }
 
@@ -152,6 +158,22 @@ impl Setup {
             Some(gpu) => Box::new(GpuChains::resume(&gpu, self, path.as_ref())?),
             None => Box::new(CpuChains::resume(self, path.as_ref())?),
         })
+    }
+
+    /// The number of the first step, for a run that goes on from positions which were kept.
+    pub(crate) fn first_step(self, first_step: u64) -> Self {
+        Self { first_step, ..self }
+    }
+
+    /// Replaces the parameters of the target.
+    pub(crate) fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.target = Arc::new(Reparametrised::new(self.base.clone(), params)?);
+        Ok(())
+    }
+
+    /// Positions, `[dim][chain]`, that chains may be put to.
+    pub(crate) fn check_positions(&self, positions: &[f32]) -> Result<()> {
+        Start::array(positions).positions(self.target.dim(), self.first_chain, self.chains, 1, self.seed).map(drop)
     }
 
     /// Builds the chains on the backend.
