@@ -48,6 +48,10 @@ pub enum Stream {
     Shuffle = 27,
     /// The forward process of a diffusion.
     Forward = 40,
+    /// The base of a normalising flow, and its first parameters.
+    Flow = 41,
+    /// The initial parameters of a network.
+    Network = 42,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

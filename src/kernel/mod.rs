@@ -52,6 +52,7 @@ mod mala;
 mod probability_flow;
 mod reverse;
 mod rwm;
+mod scales;
 mod tempering;
 mod ula;
 mod underdamped;

@@ -12,6 +12,7 @@ use ergodic::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
         Variance,
     },
+    net::{Activation, Mlp},
 };
 
 /// A named case.
@@ -58,6 +59,9 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("convex_5", Arc::new(DoubleWell::new(5, 1.0).unwrap().mixed_with(0.4, Ring::new(5, 2.0, 0.5).unwrap()).unwrap())),
         ("convex_of_gaussians", Arc::new(convex_of_gaussians())),
         ("nested", Arc::new(nested())),
+        ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
+        ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
+        ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
 }
 
