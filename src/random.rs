@@ -52,6 +52,8 @@ pub enum Stream {
     Flow = 41,
     /// The initial parameters of a network.
     Network = 42,
+    /// Noise for a network to predict.
+    Denoise = 43,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

@@ -140,6 +140,12 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether E(x) itself is known. A learned score is a gradient alone: its energy reads zero, and only kernels with noise levels run
+    /// on it.
+    fn has_values(&self) -> bool {
+        true
+    }
+
     /// ΔE(x) in f64, the sum of the second derivatives, where the energy knows it: what the divergence of a
     /// [probability flow](crate::diffusion::log_likelihood) is made of.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
@@ -194,6 +200,10 @@ impl<E: Energy + ?Sized> Energy for Arc<E> {
 
     fn has_noise_levels(&self) -> bool {
         (**self).has_noise_levels()
+    }
+
+    fn has_values(&self) -> bool {
+        (**self).has_values()
     }
 
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {

@@ -6,5 +6,5 @@
 
 mod passes;
 
-pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
 pub(crate) use passes::check_params;
+pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
