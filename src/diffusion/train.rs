@@ -109,7 +109,7 @@ impl Trainer {
         let mut sum = 0.0;
         for _ in 0..steps {
             let (loss, grad) = self.loss_and_grad(data);
-            if !(loss < MOST_LOSS) {
+            if loss.is_nan() || loss > MOST_LOSS {
                 let (step, rate) = (self.steps, self.settings.rate.at(self.steps));
                 *self = before;
                 return Err(Error::setting("rate", rate, format!("training diverged in step {step}; lower it")));
