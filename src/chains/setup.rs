@@ -288,6 +288,13 @@ impl Setup {
                 self.target.name()
             )));
         }
+        if self.kernel.noise_level().is_none() && !self.target.has_values() {
+            return Err(Error::Unsupported(format!(
+                "{} is a score alone, without an energy that {} could go by; use Reverse, ProbabilityFlow or Annealed, or learn an energy",
+                self.target.name(),
+                self.kernel.name()
+            )));
+        }
         if let Some(i) = self.target.params().iter().position(|p| !p.is_finite()) {
             return Err(Error::setting(
                 format!("parameter {i} of {}", self.target.name()),

@@ -163,6 +163,12 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether E(x) itself is known. A learned score is a gradient alone: its energy reads zero, and only kernels with noise levels run
+    /// on it.
+    fn has_values(&self) -> bool {
+        true
+    }
+
     /// ΔE(x) in f64, the sum of the second derivatives, where the energy knows it: what the divergence of a
     /// [probability flow](crate::diffusion::log_likelihood) is made of.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
@@ -219,6 +225,10 @@ macro_rules! like_inner {
 
         fn has_noise_levels(&$this) -> bool {
             $inner.has_noise_levels()
+        }
+
+        fn has_values(&$this) -> bool {
+            $inner.has_values()
         }
 
         fn laplacian(&$this, params: Params<'_>, x: &[f64]) -> Option<f64> {
