@@ -51,7 +51,13 @@ pub(crate) fn moved(backend: &Backend, family: &Family, kernel: Arc<dyn Kernel>,
 
 /// The smallest p-value of the law of each coordinate over independent chains after so many transitions, from a standard normal in free
 /// coordinates on; of ladders, of the coldest chains.
-pub(crate) fn came(backend: &Backend, family: &Family, kernel: Arc<dyn Kernel>, chains: usize, steps: u64) -> Result<(String, f64)> {
+pub(crate) fn came(
+    backend: &Backend,
+    family: &Family,
+    kernel: Arc<dyn Kernel>,
+    chains: usize,
+    steps: u64,
+) -> Result<(String, f64)> {
     let rungs = kernel.ladder().map_or(1, |ladder| ladder.rungs());
     let mut run = backend.chains_of(family.energy.clone(), kernel).count(chains).seed(23).build()?;
     run.advance(steps)?;
