@@ -15,7 +15,7 @@ use ergodic::{Backend, energy::Compose, kernel::Hmc, transform::Log};
 use exact::Family;
 
 /// Draws of a law, one a chain: in every run, and in a long one.
-const DRAWS: [usize; 2] = [100_000, 1_000_000];
+const DRAWS: [usize; 2] = [30_000, 1_000_000];
 
 /// A law on the GPU and on the CPU, by the smallest p-value and what it is of.
 fn add(

@@ -76,10 +76,10 @@ pub(crate) fn fits(transform: &dyn Transform, count: usize) -> Result<(), String
             };
             let mut grad: Vec<_> = (0..count).map(|i| slope * (i + 1) as f64).collect();
             transform.grad(params, &y, &x, &mut grad);
-            for i in 0..count {
+            for (i, &found) in grad.iter().enumerate() {
                 let expected = difference(|h| energy(moved(i, h)));
-                if (grad[i] - expected).abs() > 1e-7 * (1.0 + expected.abs()) {
-                    return Err(format!("coordinate {i} of the gradient is {}, differences say {expected}, at {y:?}", grad[i]));
+                if (found - expected).abs() > 1e-7 * (1.0 + expected.abs()) {
+                    return Err(format!("coordinate {i} of the gradient is {found}, differences say {expected}, at {y:?}"));
                 }
             }
         }
