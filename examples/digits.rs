@@ -59,7 +59,10 @@ fn main() -> Result<()> {
         if epoch % (epochs / 5) == 0 {
             let now = trainer.rbm().monitor(&train, &held_out);
             let Monitor { free_energy_gap, reconstruction_error, pseudo_likelihood, .. } = now;
-            println!("{epoch:>6} {free_energy_gap:>16.3} {reconstruction_error:>14.4} {pseudo_likelihood:>17.3}");
+            println!(
+                "{epoch:>6} {free_energy_gap:>16.3} {reconstruction_error:>14.4} {:>17.3}",
+                pseudo_likelihood.unwrap_or(f64::NAN)
+            );
             monitors.push((epoch, now));
         }
     }
@@ -169,7 +172,7 @@ fn inpaint(backend: &Backend, rbm: &Rbm, held_out: &States, seed: u64) -> Result
     for unit in PIXELS / 2..PIXELS {
         (0..start.chains()).for_each(|chain| start.set(unit, chain, false));
     }
-    let mut chains = Gibbs::start(backend, rbm, start, seed)?;
+    let mut chains = Gibbs::start(backend, rbm, &start, seed)?;
     chains.clamp(&(0..PIXELS).map(|unit| unit < PIXELS / 2).collect::<Vec<_>>())?;
     chains.advance(200)?;
     let visible = chains.visible()?;

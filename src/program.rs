@@ -307,6 +307,7 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
         Part::new("place", place),
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("threefry", include_str!("../shaders/threefry.wgsl")),
+        Part::new("normal", include_str!("../shaders/normal.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]
 }

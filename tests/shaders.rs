@@ -28,13 +28,17 @@ fn main() -> std::process::ExitCode {
             translate(module, info);
         });
     }
+    let threefry = include_str!("../shaders/threefry.wgsl");
+    let half_sweep = include_str!("../shaders/rbm/half_sweep.wgsl");
+    let (normal, gaussian) = (include_str!("../shaders/normal.wgsl"), include_str!("../shaders/rbm/gaussian.wgsl"));
     let boltzmann = [
-        ("block Gibbs", include_str!("../shaders/rbm/half_sweep.wgsl")),
-        ("the checkerboard", include_str!("../shaders/rbm/checkerboard.wgsl")),
+        ("block Gibbs of binary units", vec![threefry, half_sweep]),
+        ("block Gibbs of Gaussian units", vec![threefry, half_sweep, normal, gaussian]),
+        ("the checkerboard", vec![threefry, include_str!("../shaders/rbm/checkerboard.wgsl")]),
     ];
-    for (name, source) in boltzmann {
-        suite = suite.test(format!("{name} of binary units"), move || {
-            let module = naga::front::wgsl::parse_str(&[include_str!("../shaders/threefry.wgsl"), source].concat()).unwrap();
+    for (name, parts) in boltzmann {
+        suite = suite.test(name, move || {
+            let module = naga::front::wgsl::parse_str(&parts.concat()).unwrap();
             let mut validator =
                 naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
             translate(&module, &validator.validate(&module).unwrap());

@@ -1,4 +1,4 @@
-//! CPU reference against GPU: `cargo bench --bench throughput -- [--quick] [--json FILE]`.
+//! CPU reference against GPU: `cargo bench --bench throughput -- [--quick] [--only TEXT] [--json FILE]`.
 //!
 //! Each case (case.rs) is run on the GPU and on the CPU reference in turn, at least five times, each run at least 0.2 s after a
 //! warm-up. A row gives the median with its spread, and the share of what the device itself was measured to do (peak.rs), with
@@ -16,7 +16,7 @@ mod table;
 
 use std::{io::Write as _, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use ergodic::{Error, Gpu};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,6 +38,9 @@ struct Arguments {
     /// Writes the rows, and the rates of the devices themselves, to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only cases with this in their name, as "128-D, Mala".
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Answers requests for single rows on standard input (benches/peers uses this).
     #[arg(long)]
     serve: bool,
@@ -77,7 +80,9 @@ fn main() -> Result<()> {
         };
         println!("{}", table::peak(place, peak));
     }
-    let cases = cases(arguments.quick);
+    let is_wanted = |case: &Case| arguments.only.as_ref().is_none_or(|text| case.to_string().contains(text));
+    let cases: Vec<_> = cases(arguments.quick).into_iter().filter(is_wanted).collect();
+    ensure!(!cases.is_empty(), "no case has {:?} in its name", arguments.only);
     bar.set_length(cases.len() as u64);
     let mut rows = Vec::new();
     for case in &cases {

@@ -83,7 +83,19 @@ struct Slice {
     /// States of the collection before it.
     state: u64,
     submitted: Instant,
+    /// Steps that were in flight before it.
+    behind: u64,
     flights: Vec<Flight>,
+}
+
+impl Slice {
+    /// How long the device was at it, as far as the host can tell: the time since it took the slice before, or, where that is more,
+    /// a share of the time since the submission. A host that comes late finds the next slice done at once; by the first alone it
+    /// would then take eight times as many steps, and again.
+    fn took(&self, now: Instant, last_confirmed: Instant) -> Duration {
+        let share = self.steps as f64 / (self.behind + self.steps) as f64;
+        (now - self.submitted.max(last_confirmed)).max((now - self.submitted).mul_f64(share))
+    }
 }
 
 impl GpuChains {
@@ -254,7 +266,7 @@ impl GpuChains {
             flights.push(chunk.fly(&self.gpu, &self.pipelines, pipeline, from % self.ring, run, &controls, draws));
         }
         self.gpu.check(self.clock.steps)?;
-        Ok(Slice { first, steps, collects, state, submitted, flights })
+        Ok(Slice { first, steps, collects, state, submitted, behind: first - self.clock.steps, flights })
     }
 
     /// The uniform of a dispatch of chains from `first_chain` (of these) on.
@@ -523,7 +535,7 @@ impl Collecting for GpuChains {
             };
             self.confirm(&slice, &landed, storing.as_deref_mut())?;
             let now = Instant::now();
-            let took = now - slice.submitted.max(last_confirmed);
+            let took = slice.took(now, last_confirmed);
             self.clock.wall += now - last_confirmed;
             last_confirmed = now;
             // A chunk is a submission of its own.

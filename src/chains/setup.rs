@@ -241,7 +241,15 @@ impl Setup {
             });
         }
         self.kernel.validate(&*self.target)?;
-        self.temperature.validate("temperature", positive)?;
+        match self.kernel.temperature() {
+            None => self.temperature.validate("temperature", positive)?,
+            // Its own check, which may allow zero.
+            Some(own) if *own == self.temperature => {}
+            Some(_) => {
+                let why = "the kernel sets its own temperature; leave Setup::temperature out";
+                return Err(Error::setting("temperature", format!("{:?}", self.temperature), why));
+            }
+        }
         if self.target.constraints().is_some() && !matches!(self.temperature, Schedule::Constant(1.0)) {
             return Err(Error::Unsupported(format!(
                 "{} has no temperature: a power of the density of free coordinates is not one of positions. Scale the energy before it \

@@ -124,6 +124,22 @@ impl Energy for Convex {
         self.parts.iter().all(|part| part.has_noise_levels())
     }
 
+    /// Σᵢ rᵢ (ΔEᵢ − |∇Eᵢ|²) + |∇E|².
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        let square = |grad: &[f64]| grad.iter().map(|g| g * g).sum::<f64>();
+        let mut grad = vec![0.0; x.len()];
+        let energy = self.energy_and_grad(params, x, &mut grad);
+        let mut sum = square(&grad);
+        for (i, (part, &at)) in self.parts.iter().zip(&self.offsets).enumerate() {
+            let part_energy = part.energy_and_grad(params.from(at), x, &mut grad);
+            let of_part = part.laplacian(params.from(at), x)? - square(&grad);
+            if part_energy < f64::INFINITY {
+                sum += (params.get(i) - part_energy + energy).exp() * of_part;
+            }
+        }
+        Some(sum)
+    }
+
     fn has_twin(&self) -> bool {
         self.parts.iter().all(|part| part.has_twin())
     }

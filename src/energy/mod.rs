@@ -161,6 +161,13 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// ΔE(x) in f64, the sum of the second derivatives, where the energy knows it: what the divergence of a
+    /// [probability flow](crate::diffusion::log_likelihood) is made of.
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        let _ = (params, x);
+        None
+    }
+
     /// Whether there is an f64 twin; an energy given as WGSL text alone has none and runs on a GPU only.
     fn has_twin(&self) -> bool {
         true
@@ -213,6 +220,10 @@ impl<E: Energy + ?Sized> Energy for Arc<E> {
 
     fn has_noise_levels(&self) -> bool {
         (**self).has_noise_levels()
+    }
+
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        (**self).laplacian(params, x)
     }
 
     fn has_twin(&self) -> bool {

@@ -50,7 +50,10 @@ mod hmc;
 mod independence;
 mod lattice;
 mod mala;
+mod probability_flow;
+mod reverse;
 mod rwm;
+mod scales;
 mod tempering;
 mod ula;
 mod underdamped;
@@ -62,6 +65,9 @@ pub use hmc::{Hmc, leapfrog};
 pub use independence::Independence;
 pub use lattice::Lattice;
 pub use mala::Mala;
+pub use probability_flow::ProbabilityFlow;
+pub(crate) use reverse::times;
+pub use reverse::{Reverse, Variance};
 pub use rwm::Rwm;
 pub(crate) use tempering::{End, Rungs, Swapped};
 pub use tempering::{Ladder, Tempering};
@@ -235,7 +241,7 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The temperature as a function of the step, where the kernel has its own.
+    /// The temperature as a function of the step, where the kernel has its own, which no other may then take the place of.
     fn temperature(&self) -> Option<&Schedule> {
         None
     }

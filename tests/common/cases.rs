@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use ergodic::{
     Result,
+    diffusion::NoiseSchedule,
     energy::{
         Ackley, Banana, Beta, Call, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential, Funnel, Gamma,
         Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock, StudentT, Sum, TwoMoons,
     },
-    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
+    kernel::{
+        Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
+        Variance,
+    },
+    net::{Activation, Mlp},
     program::Composer,
     transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
@@ -70,6 +75,9 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ),
         ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
         ("constrained_11", Arc::new(constrained())),
+        ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
+        ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
+        ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
 }
 
@@ -166,9 +174,16 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("independence", Arc::new(Independence::new([0.2], [1.5]))),
         ("drift", Arc::new(Drift::new(0.7, [0.4]))),
         ("annealed", Arc::new(Annealed::geometric(2.0, 0.5, 3, 2, 0.05))),
+        ("reverse", Arc::new(Reverse::ancestral(&noise_schedule(), Variance::Beta))),
+        ("probability_flow", Arc::new(ProbabilityFlow::new(&noise_schedule(), 80).unwrap())),
         ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
         ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
     ]
+}
+
+/// Noise of the targets' scale, in more steps than any test takes.
+fn noise_schedule() -> NoiseSchedule {
+    NoiseSchedule::linear(80, 0.005, 0.05).unwrap()
 }
 
 /// Kernels on a ladder of temperatures, whose chains go in fours.
