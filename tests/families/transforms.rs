@@ -132,7 +132,7 @@ pub(crate) fn faults() {
 /// Moments that are taken on the device are those of positions.
 pub(crate) fn moments(backend: Backend) {
     let beta = ergodic::energy::Beta::new(2, 3.0, 2.0).unwrap().constrain(0..2, Logit::between(0.0, 1.0)).unwrap();
-    let targets: [Arc<dyn Energy>; 2] = [Arc::new(cases::constrained()), Arc::new(beta)];
+    let targets: [Arc<dyn Energy>; 3] = [Arc::new(cases::constrained()), Arc::new(beta), Arc::new(cases::constrained_of(40))];
     for target in targets {
         let (what, miss) = moments_against_positions(&backend, target, Arc::new(Hmc::new(0.3, 4))).unwrap();
         assert!(miss <= 1.0, "{what}: {miss} of what is allowed");
