@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Suite, cases};
 use ergodic::{Program, program::Options};
 use naga::back::{hlsl, msl, spv};
@@ -22,10 +24,12 @@ fn main() -> std::process::ExitCode {
         }
     }
     for (kernel_name, kernel) in cases::kernels().into_iter().chain(cases::tempered()) {
-        suite = suite.test(format!("{kernel_name} on a composed energy of 512 dimensions"), move || {
-            let program = Program::new(&*cases::high_dimension(512), &*kernel, Options::default()).unwrap();
-            let (module, info) = program.module();
-            translate(module, info);
+        suite = suite.test(format!("{kernel_name} on composed and constrained energies of 512 dimensions"), move || {
+            for energy in [cases::high_dimension(512), Arc::new(cases::constrained_of(512))] {
+                let program = Program::new(&*energy, &*kernel, Options::default()).unwrap();
+                let (module, info) = program.module();
+                translate(module, info);
+            }
         });
     }
     let threefry = include_str!("../shaders/threefry.wgsl");

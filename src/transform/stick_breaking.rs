@@ -51,18 +51,21 @@ impl Transform for StickBreaking {
     }
 
     fn position(&self, _params: Params<'_>, x: &mut [f64]) -> f64 {
-        let last = x.len() - 1;
-        let (mut left, mut log_left) = (1.0, 0.0);
-        let mut log_det = -0.5 * x[last] * x[last] - HALF_LOG_TAU;
-        for k in 0..last {
-            let (share, rest) = shares(x[k], k, last + 1);
+        let count = x.len();
+        let (mut left, mut log_left, mut log_det) = (1.0, 0.0, -HALF_LOG_TAU);
+        for (k, x) in x.iter_mut().enumerate() {
+            if k == count - 1 {
+                log_det -= 0.5 * *x * *x;
+                *x = left;
+                break;
+            }
+            let (share, rest) = shares(*x, k, count);
             let log_rest = rest.ln();
             log_det += log_left + share.ln() + log_rest;
-            x[k] = left * share;
+            *x = left * share;
             left *= rest;
             log_left += log_rest;
         }
-        x[last] = left;
         log_det
     }
 

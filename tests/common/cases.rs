@@ -83,11 +83,18 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
 
 /// Every transform, on ranges that begin and end within lanes; the last coordinate is free.
 pub fn constrained() -> Constrained {
-    let means: Vec<_> = (0..11).map(|i| 0.3 * f64::from(i % 4)).collect();
-    let positions = Gaussian::diagonal(means, &[1.3; 11]).unwrap();
-    let constrained = positions.constrain(0..1, Log::below(2.0)).unwrap().constrain(1..5, StickBreaking).unwrap();
-    let constrained = constrained.constrain(5..7, Logit::between(-1.0, 3.0)).unwrap().constrain(7..9, Ordered).unwrap();
-    constrained.constrain(9..10, Affine::new(0.5, -1.5)).unwrap()
+    constrained_of(11)
+}
+
+/// The same in `dim` ≥ 11 dimensions; the simplex takes those that are more.
+pub fn constrained_of(dim: usize) -> Constrained {
+    let means: Vec<_> = (0..dim).map(|i| 0.3 * (i % 4) as f64).collect();
+    let positions = Gaussian::diagonal(means, &vec![1.3; dim]).unwrap();
+    let rest = dim - 6;
+    let constrained = positions.constrain(0..1, Log::below(2.0)).unwrap().constrain(1..rest, StickBreaking).unwrap();
+    let constrained = constrained.constrain(rest..rest + 2, Logit::between(-1.0, 3.0)).unwrap();
+    let constrained = constrained.constrain(rest + 2..rest + 4, Ordered).unwrap();
+    constrained.constrain(rest + 4..rest + 5, Affine::new(0.5, -1.5)).unwrap()
 }
 
 /// An energy as its free coordinates see it, which are then its positions.

@@ -9,7 +9,11 @@ use ergodic::{
     transform::{Log, Logit, StickBreaking},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rayon::prelude::*;
 use statrs::distribution::{self, ContinuousCDF};
+
+/// A distribution function.
+type Cdf = Box<dyn Fn(f64) -> f64 + Sync>;
 
 /// A family on its support, in free coordinates.
 #[derive(Clone)]
@@ -17,7 +21,7 @@ pub(crate) struct Family {
     pub(crate) name: &'static str,
     pub(crate) energy: Arc<dyn Energy>,
     draw: fn(&mut StdRng) -> Vec<f64>,
-    cdf: fn(usize) -> Box<dyn Fn(f64) -> f64>,
+    cdf: fn(usize) -> Cdf,
 }
 
 impl Family {
@@ -31,7 +35,7 @@ impl Family {
     /// Positions of a coordinate on the scale of its distribution function, where their law is uniform.
     pub(crate) fn uniform(&self, coordinate: usize, x: &[f32]) -> Vec<f64> {
         let cdf = (self.cdf)(coordinate);
-        x.iter().map(|&x| cdf(f64::from(x))).collect()
+        x.par_iter().map(|&x| cdf(f64::from(x))).collect()
     }
 
     /// The same family as another energy.
@@ -40,7 +44,7 @@ impl Family {
     }
 }
 
-fn cdf_of(law: impl ContinuousCDF<f64, f64> + 'static) -> Box<dyn Fn(f64) -> f64> {
+fn cdf_of(law: impl ContinuousCDF<f64, f64> + Sync + 'static) -> Cdf {
     Box::new(move |x| law.cdf(x))
 }
 

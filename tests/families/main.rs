@@ -12,9 +12,38 @@ use std::sync::Arc;
 
 use common::{Suite, planted::Planted, stats::LEVEL};
 use ergodic::{Backend, energy::Compose, kernel::Hmc, transform::Log};
+use exact::Family;
 
-/// Draws of a law, one a chain.
-const DRAWS: usize = 1_000_000;
+/// Draws of a law, one a chain: in every run, and in a long one.
+const DRAWS: [usize; 2] = [30_000, 1_000_000];
+
+/// A law on the GPU and on the CPU, by the smallest p-value and what it is of.
+fn add(
+    mut suite: Suite,
+    title: String,
+    draws: usize,
+    law: impl Fn(&Backend) -> ergodic::Result<(String, f64)> + Clone + Send + 'static,
+) -> Suite {
+    let check = move |backend: Backend| {
+        let (what, p) = law(&backend).unwrap();
+        assert!(p >= LEVEL, "{what}: p = {p:.3e}");
+    };
+    let on_gpu = check.clone();
+    let mark = |suite: Suite| if draws == DRAWS[1] { suite.long() } else { suite };
+    suite = mark(suite.gpu(title.clone(), move |gpu| on_gpu(Backend::gpu_of(gpu))));
+    mark(suite.test(format!("cpu::{title}"), move || check(Backend::cpu())))
+}
+
+/// The laws of a family in its user's coordinates.
+fn laws(mut suite: Suite, family: &Family, draws: usize) -> Suite {
+    for (name, kernel) in law::kernels() {
+        let (title, family) = (format!("{name} leaves {} as it is, {draws} draws", family.name), family.clone());
+        suite = add(suite, title, draws, move |backend| law::moved(backend, &family, kernel.clone(), draws));
+    }
+    let (title, family) = (format!("hmc comes to {}, {draws} draws", family.name), family.clone());
+    let kernel = Arc::new(Hmc::new(0.5, 6).jitter(3));
+    add(suite, title, draws, move |backend| law::came(backend, &family, kernel.clone(), draws, 60))
+}
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
@@ -22,39 +51,14 @@ fn main() -> std::process::ExitCode {
         suite = suite
             .test(format!("inverse, Jacobian and gradient of {name}"), move || transforms::fits(&*transform, count).unwrap());
     }
-    for family in exact::families().unwrap() {
-        for (name, kernel) in law::kernels() {
-            let family = family.clone();
-            let draws = if name == "hmc" { DRAWS } else { DRAWS / 10 };
-            suite = suite.both(format!("{name} leaves {} as it is", family.name), move |backend| {
-                let (what, p) = law::moved(&backend, &family, kernel.clone(), draws).unwrap();
-                assert!(p >= LEVEL, "{what} moved: p = {p:.3e}");
-            });
-        }
-        for draws in [DRAWS / 10, DRAWS] {
-            let (name, family) = (format!("hmc comes to {}, {draws} draws", family.name), family.clone());
-            let law = move |backend: Backend| {
-                let (what, p) = law::came(&backend, &family, Arc::new(Hmc::new(0.5, 6).jitter(3)), draws, 60).unwrap();
-                assert!(p >= LEVEL, "{what} is off: p = {p:.3e}");
-            };
-            let (again, on_gpu) = (law.clone(), law);
-            suite = suite.gpu(name.clone(), move |gpu| on_gpu(Backend::gpu_of(gpu)));
-            suite = if draws == DRAWS { suite.long() } else { suite };
-            suite = suite.test(format!("cpu::{name}"), move || again(Backend::cpu()));
-            suite = if draws == DRAWS { suite.long() } else { suite };
-        }
+    for (family, draws) in exact::families().unwrap().iter().flat_map(|family| DRAWS.map(|draws| (family, draws))) {
+        suite = laws(suite, family, draws);
     }
-    for law in discrete::laws().unwrap() {
-        let again = law.clone();
-        suite = suite.both(format!("lattice leaves {} as it is", law.name), move |backend| {
-            let (what, p) = law.off(&backend, DRAWS, true, 3).unwrap();
-            assert!(p >= LEVEL, "{what} moved: p = {p:.3e}");
-        });
-        suite = suite.both(format!("lattice comes to {}", again.name), move |backend| {
-            let draws = if backend.gpu().is_some() { DRAWS } else { DRAWS / 10 };
-            let (what, p) = again.off(&backend, draws, false, 300).unwrap();
-            assert!(p >= LEVEL, "{what} is off: p = {p:.3e}");
-        });
+    for (law, draws) in discrete::laws().unwrap().iter().flat_map(|law| DRAWS.map(|draws| (law, draws))) {
+        for (what, exact, steps) in [("leaves exact draws of", true, 3), ("comes to", false, 300)] {
+            let (title, law) = (format!("lattice {what} {}, {draws} draws", law.name), law.clone());
+            suite = add(suite, title, draws, move |backend| law.off(backend, draws, exact, steps));
+        }
     }
     suite
         .both("a ladder of temperatures on a constrained energy", |backend| {

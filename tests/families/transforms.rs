@@ -76,10 +76,10 @@ pub(crate) fn fits(transform: &dyn Transform, count: usize) -> Result<(), String
             };
             let mut grad: Vec<_> = (0..count).map(|i| slope * (i + 1) as f64).collect();
             transform.grad(params, &y, &x, &mut grad);
-            for i in 0..count {
+            for (i, &found) in grad.iter().enumerate() {
                 let expected = difference(|h| energy(moved(i, h)));
-                if (grad[i] - expected).abs() > 1e-7 * (1.0 + expected.abs()) {
-                    return Err(format!("coordinate {i} of the gradient is {}, differences say {expected}, at {y:?}", grad[i]));
+                if (found - expected).abs() > 1e-7 * (1.0 + expected.abs()) {
+                    return Err(format!("coordinate {i} of the gradient is {found}, differences say {expected}, at {y:?}"));
                 }
             }
         }
@@ -132,7 +132,7 @@ pub(crate) fn faults() {
 /// Moments that are taken on the device are those of positions.
 pub(crate) fn moments(backend: Backend) {
     let beta = ergodic::energy::Beta::new(2, 3.0, 2.0).unwrap().constrain(0..2, Logit::between(0.0, 1.0)).unwrap();
-    let targets: [Arc<dyn Energy>; 2] = [Arc::new(cases::constrained()), Arc::new(beta)];
+    let targets: [Arc<dyn Energy>; 3] = [Arc::new(cases::constrained()), Arc::new(beta), Arc::new(cases::constrained_of(40))];
     for target in targets {
         let (what, miss) = moments_against_positions(&backend, target, Arc::new(Hmc::new(0.3, 4))).unwrap();
         assert!(miss <= 1.0, "{what}: {miss} of what is allowed");
