@@ -33,10 +33,18 @@ impl Adapting for CpuChains {
         self.clock.wall += begun.elapsed();
         Ok(Trial {
             positions: self.positions()?,
+            energies: self.energies()?,
             acceptance: acceptance / self.setup.chains as f64,
             accepted,
             growth: self.states.iter().map(|state| state.growth as f32).collect(),
         })
+    }
+
+    fn relocate(&mut self, moves: &[(usize, usize)]) -> Result<()> {
+        for &(to, from) in moves {
+            self.states[to] = self.states[from].clone();
+        }
+        Ok(())
     }
 
     fn adapted(&mut self) -> &mut Adapted {
