@@ -58,6 +58,7 @@ impl Adaptive {
 pub(crate) struct Trial {
     /// `[dim][chain]`; of a constrained energy, free coordinates.
     pub(crate) positions: Vec<f32>,
+    pub(crate) energies: Vec<f32>,
     /// Mean acceptance probability.
     pub(crate) acceptance: f64,
     pub(crate) accepted: Vec<bool>,

@@ -44,6 +44,7 @@ pub struct Setup {
     pub(crate) timeout: Duration,
     pub(crate) slice: Duration,
     pub(crate) memory_budget: Option<u64>,
+    pub(crate) spare_copy: u64,
     pub(crate) on_progress: Option<OnProgress>,
     pub(crate) checkpoint: Option<Plan>,
     /// The number of the first step; above 0 where a run goes on.
@@ -78,6 +79,7 @@ impl Setup {
             timeout: Duration::from_secs(60),
             slice: Duration::from_millis(75),
             memory_budget: None,
+            spare_copy: 32 << 20,
             on_progress: None,
             checkpoint: None,
             first_step: 0,
@@ -133,16 +135,24 @@ impl Setup {
         Self { memory_budget: Some(bytes), ..self }
     }
 
+    /// Bytes of host memory that a copy of the chains' state may take; 32 MiB unless said. It is taken with every slice (of slices
+    /// shorter than 40 ms not with each), so that a lost device loses at most one: after [`Error::DeviceLost`] the chains stand where
+    /// the copy does, [`Chains::positions`] and [`Chains::save`] give what it has, and [`resume`](Self::resume) on another device goes
+    /// on with the same bits. A warm-up that is lost is lost whole. Where (2 dim + 1 + moments) × chains × 4 bytes are more than this
+    /// there is no copy, and with 0 there is none at all; the moments take 3 (dim + 1) + 1, with HMC 3 (dim + 2) + 3, numbers a chain.
+    pub fn spare_copy(self, most_bytes: u64) -> Self {
+        Self { spare_copy: most_bytes, ..self }
+    }
+
     /// Called after every slice; `ControlFlow::Break` cancels the run with [`Error::Cancelled`].
     pub fn on_progress(self, f: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self { on_progress: Some(Arc::new(f)), ..self }
     }
 
     /// Saves the run to this file (see [`Chains::save`]) during `advance` and `collect`, between slices, whenever so much time has
-    /// passed since the last time. After the loss of the device, the process or the machine, what came since then is lost: of a device
-    /// that is lost nothing can be read, and no copy is kept besides the file. With `Duration::ZERO` every slice is saved before
-    /// the next begins, and at most one slice is lost; the device then waits for the disk after each. A time-out or a cancellation
-    /// loses nothing. A call that ends does not save; call [`Chains::save`].
+    /// passed since the last time. After the loss of the process or the machine, what came since then is lost. With `Duration::ZERO`
+    /// every slice is saved before the next begins, and at most one slice is lost; the device then waits for the disk after each. Of a
+    /// lost device there is a copy, see [`spare_copy`](Self::spare_copy). A time-out or a cancellation loses nothing. A call that ends does not save; call [`Chains::save`].
     ///
     /// A file that is there already is overwritten by the first save, also where the run was built and not resumed.
     pub fn checkpoint(self, path: impl Into<PathBuf>, every: Duration) -> Self {
