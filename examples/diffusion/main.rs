@@ -5,7 +5,10 @@ mod common;
 mod data;
 mod distance;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -13,8 +16,8 @@ use common::{Density, Options, Picture, progress, thousands};
 use data::{Data, draws};
 use distance::{energy_distance, sliced_wasserstein};
 use ergodic::{
-    Schedule,
-    diffusion::{NoiseNetwork, NoiseSchedule, Trainer, Training, log_likelihood},
+    Chains, Schedule,
+    diffusion::{NoiseNetwork, NoiseSchedule, Sampler, Trainer, Training, log_likelihood},
     energy::{Energy, Mixture, Params},
     kernel::{Kernel, ProbabilityFlow, Reverse, Variance},
     net::Activation,
@@ -32,7 +35,7 @@ const HALF: f64 = 3.2;
 
 /// The way back from the noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Sampler {
+enum Back {
     /// All 1,000 steps.
     Ancestral,
     /// 50 steps without noise.
@@ -57,7 +60,7 @@ struct Own {
     energy: bool,
     /// The way back [default: ancestral; of a learned score with --quick: ddim]
     #[arg(long, value_enum)]
-    sampler: Option<Sampler>,
+    sampler: Option<Back>,
 }
 
 /// What was learned, and how fast.
@@ -95,30 +98,57 @@ struct Figures {
     failed_transitions: u64,
 }
 
+/// What runs: chains, or the layers of a network at once.
+enum Run {
+    Chains(Box<dyn Chains>),
+    Layers(Sampler),
+}
+
+impl Run {
+    fn advance_to(&mut self, step: u64) -> Result<()> {
+        match self {
+            Self::Chains(chains) => chains.advance(step - chains.steps())?,
+            Self::Layers(sampler) => sampler.advance(step - sampler.steps()),
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Result<Vec<f32>> {
+        Ok(match self {
+            Self::Chains(chains) => chains.positions()?,
+            Self::Layers(sampler) => sampler.positions(),
+        })
+    }
+}
+
 /// A kernel with what it starts from, its steps, and the scale from its coordinates to those of the data.
 struct Way {
     kernel: Arc<dyn Kernel>,
+    /// The kernel, where the layers of a network can run it at once.
+    reverse: Option<Reverse>,
     start: ergodic::Start,
     steps: u64,
     scale: Box<dyn Fn(u64) -> f64>,
 }
 
-fn way(sampler: Sampler, schedule: &NoiseSchedule) -> Result<Way> {
+fn way(sampler: Back, schedule: &NoiseSchedule) -> Result<Way> {
     let reverse = |kernel: Reverse| Way {
         start: kernel.start(),
         steps: kernel.steps(),
         kernel: Arc::new(kernel.clone()),
+        reverse: Some(kernel.clone()),
         scale: Box::new(move |step| kernel.scale(step)),
     };
     Ok(match sampler {
-        Sampler::Ancestral => reverse(Reverse::ancestral(schedule, Variance::Posterior)),
-        Sampler::Ddim => reverse(Reverse::ddim(schedule, 50, 0.0)?),
-        Sampler::Flow => {
+        Back::Ancestral => reverse(Reverse::ancestral(schedule, Variance::Posterior)),
+        Back::Ddim => reverse(Reverse::ddim(schedule, 50, 0.0)?),
+        Back::Flow => {
             let kernel = ProbabilityFlow::new(schedule, 50)?;
             Way {
                 start: kernel.start(),
                 steps: kernel.steps(),
                 kernel: Arc::new(kernel.clone()),
+                reverse: None,
                 scale: Box::new(move |step| kernel.scale(step)),
             }
         }
@@ -178,17 +208,17 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     let schedule = NoiseSchedule::linear(STEPS, 1e-4, 0.02)?;
     let law = data.law()?;
-    let (target, learned): (Arc<dyn Energy>, _) = match own.exact {
-        true => (Arc::new(law.clone()), None),
+    let (target, network, learned): (Arc<dyn Energy>, _, _) = match own.exact {
+        true => (Arc::new(law.clone()), None, None),
         false => {
             let (network, learned) = learn(&own, &law, &schedule)?;
-            (Arc::new(network), Some(learned))
+            (Arc::new(network.clone()), Some(network), Some(learned))
         }
     };
     let score = if own.exact { "exact" } else { "learned" };
     let few = options.quick && !own.exact;
-    let sampler = own.sampler.unwrap_or(if few { Sampler::Ddim } else { Sampler::Ancestral });
-    let Way { kernel, start, steps, scale } = way(sampler, &schedule)?;
+    let sampler = own.sampler.unwrap_or(if few { Back::Ddim } else { Back::Ancestral });
+    let Way { kernel, reverse, start, steps, scale } = way(sampler, &schedule)?;
     let chains = options
         .count(
             &backend,
@@ -219,20 +249,34 @@ fn main() -> Result<()> {
         panel.samples(&noised, &density).axes(&format!("forward, t = {}", thousands(t)), "");
     }
 
-    let mut run = backend.chains_of(target.clone(), kernel).count(chains).seed(options.seed).start(start);
-    run = run.on_progress(progress(&name));
-    let mut run = run.build()?;
+    let mut run = match (network, reverse) {
+        (Some(network), Some(kernel)) => Run::Layers(Sampler::new(network, kernel, chains, options.seed)?),
+        _ => {
+            let setup = backend.chains_of(target.clone(), kernel).count(chains).seed(options.seed).start(start);
+            Run::Chains(setup.on_progress(progress(&name)).build()?)
+        }
+    };
+    let mut sampling = Duration::ZERO;
     for frame in 0..FRAMES {
         let step = steps - (steps as f64 * at(FRAMES - 1 - frame)) as u64;
-        run.advance(step - run.steps())?;
+        let begun = Instant::now();
+        run.advance_to(step)?;
+        sampling += begun.elapsed();
         let density = density(&law, scale(step));
         let mut panel = picture.panel(frame, 1, box_, box_);
         panel.samples(&scaled(&run.positions()?, scale(step)), &density);
         panel.axes(&format!("reverse, step {}", thousands(step as usize)), "");
     }
     let samples = run.positions()?;
-    let report = run.report();
-    println!("{report}");
+    let failed_transitions = match &run {
+        Run::Chains(chains) => {
+            println!("{}", chains.report());
+            chains.report().failed_transitions()
+        }
+        Run::Layers(_) => 0,
+    };
+    let steps_per_second = (chains as u64 * steps) as f64 / sampling.as_secs_f64();
+    println!("{} samples in {:.2} s, {steps_per_second:.3e} steps a second", thousands(chains), sampling.as_secs_f64());
 
     let [half, other] = [1, 2].map(|set| draws(&law, PARTS * COMPARED, options.seed, set));
     let sliced = |a: &[f32], b: &[f32]| sliced_wasserstein(a, b, options.seed);
@@ -263,9 +307,9 @@ fn main() -> Result<()> {
         sliced_wasserstein_of_data: of_parts(&half, &other, sliced),
         log_likelihood: mean(&flow),
         exact_log_likelihood: mean(&(0..points).map(truth).collect::<Vec<_>>()),
-        steps_per_second: report.transitions_per_second,
+        steps_per_second,
         seconds: begun.elapsed().as_secs_f64(),
-        failed_transitions: report.failed_transitions(),
+        failed_transitions,
     };
     println!(
         "energy distance {:.5} (two halves of the data: {:.5}), sliced Wasserstein {:.4} ({:.4})\n\

@@ -28,10 +28,12 @@
 mod batch;
 mod likelihood;
 mod network;
+mod sampler;
 mod schedule;
 mod train;
 
 pub use likelihood::log_likelihood;
 pub use network::NoiseNetwork;
+pub use sampler::Sampler;
 pub use schedule::NoiseSchedule;
 pub use train::{Trainer, Training};

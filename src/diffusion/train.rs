@@ -154,10 +154,10 @@ impl Trainer {
             inputs.extend(self.network.inputs(sigma, y));
         }
         let mut grad = vec![0.0; self.params.len()];
-        let plain = Batch::forward(network, &self.params, &inputs, &[]);
         let residual = |found: &[f64]| found.iter().zip(&noise).map(|(found, z)| found - z).collect::<Vec<_>>();
         let square = |r: &[f64]| r.iter().map(|r| r * r).sum::<f64>();
         if !self.network.is_energy() {
+            let plain = Batch::forward(network, &self.params, &inputs, &[]);
             let mut residual = residual(plain.output());
             let loss = square(&residual);
             residual.iter_mut().for_each(|r| *r *= 2.0);
@@ -166,9 +166,7 @@ impl Trainer {
         }
         // ε = ∇ₓf. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·∇ₓf, twice the slope of f along r.
         let width = inputs.len() / count;
-        let below = plain.reverse(&vec![1.0; count], None);
-        let found: Vec<f64> = below.chunks_exact(width).flat_map(|row| row[..dim].to_vec()).collect();
-        let residual = residual(&found);
+        let residual = residual(&self.network.noises(&self.params, &inputs));
         let mut directions = vec![0.0; inputs.len()];
         for (row, r) in directions.chunks_exact_mut(width).zip(residual.chunks_exact(dim)) {
             row[..dim].copy_from_slice(r);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ergodic::{
     Backend, Error, Start,
-    diffusion::{NoiseNetwork, NoiseSchedule, Trainer, Training, log_likelihood},
+    diffusion::{NoiseNetwork, NoiseSchedule, Sampler, Trainer, Training, log_likelihood},
     energy::{Energy, Params},
     kernel::{Annealed, Mala, Reverse, Ula, Variance},
     net::Activation,
@@ -172,6 +172,29 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             let sum: f64 = log_likelihood(&network, &schedule, 50, &grid).unwrap().iter().map(|l| l.exp()).sum();
             let whole = sum * SDS[0] * SDS[1] * (10.0 / side as f64).powi(2);
             assert!((whole - 1.0).abs() < 0.01, "the density sums to {whole}");
+        })
+        .both("the layers at once draw what chains draw", |backend| {
+            let schedule = NoiseSchedule::cosine(30).unwrap();
+            for network in [
+                NoiseNetwork::new(3, &[16, 9], Activation::Silu, 4).unwrap(),
+                NoiseNetwork::energy(3, &[16, 9], Activation::Silu, 4).unwrap(),
+            ] {
+                for kernel in [Reverse::ancestral(&schedule, Variance::Beta), Reverse::ddim(&schedule, 7, 0.3).unwrap()] {
+                    let steps = kernel.steps();
+                    let setup = backend.chains(network.clone(), kernel.clone()).count(300).seed(3).start(kernel.start());
+                    let mut chains = setup.build().unwrap();
+                    let mut sampler = Sampler::new(network.clone(), kernel, 300, 3).unwrap();
+                    for step in [0, 2, steps, steps + 2] {
+                        chains.advance(step - chains.steps()).unwrap();
+                        sampler.advance(step - sampler.steps());
+                        let (found, expected) = (sampler.positions(), chains.positions().unwrap());
+                        let size = expected.iter().fold(1.0f32, |top, x| top.max(x.abs()));
+                        let bound = if backend.gpu().is_some() { 1e-4 } else { 1e-6 } * size;
+                        let miss = found.iter().zip(&expected).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
+                        assert!(miss <= bound, "after {step} steps: {miss:e} of {size:e}");
+                    }
+                }
+            }
         })
         .test("annealed Langevin draws from a network trained at its levels", || {
             let annealed = Annealed::geometric(3.0, 0.1, 8, 60, 2e-3);
