@@ -11,13 +11,23 @@
 //!
 //! Source: Dinh, Sohl-Dickstein and Bengio: Density estimation using Real NVP (2017).
 
+mod adam;
+mod adversarial;
+mod contrastive;
 mod coupling;
 mod energy;
+mod file;
+mod likelihood;
 mod pass;
 mod proposal;
+mod variational;
 
+pub use adversarial::{Adversarial, Adversary, Phases};
+pub use contrastive::{Contest, Contrast, Contrastive};
+pub use likelihood::{Likelihood, Training};
 pub use pass::{Grads, Mapped, Pass};
 pub use proposal::Proposal;
+pub use variational::Variational;
 
 use crate::{
     Error, Result,

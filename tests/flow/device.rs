@@ -103,7 +103,7 @@ fn exact_draws(backend: Backend) {
 fn mixture(backend: &Backend) {
     let target = Mixture::new(&[0.7, 0.3], &[vec![-1.0, 0.0], vec![2.0, 1.0]], &[0.6, 0.9]).unwrap();
     let run = |kernel: Arc<dyn Kernel>, steps| {
-        let mut chains = backend.chains_of(Arc::new(target.clone()), kernel).count(50_000).seed(5).build().unwrap();
+        let mut chains = backend.chains_of(Arc::new(target.clone()), kernel).count(20_000).seed(5).build().unwrap();
         chains.advance(steps).unwrap();
         let report = chains.report();
         assert_eq!(report.failed_transitions(), 0);
@@ -119,10 +119,10 @@ fn mixture(backend: &Backend) {
     };
     let x = run(Arc::new(Proposal::new(wide).unwrap()), 60);
     let law = |v: f64| 0.7 * stats::normal_cdf(v, -1.0, 0.6) + 0.3 * stats::normal_cdf(v, 2.0, 0.9);
-    let row: Vec<f64> = x[..50_000].iter().map(|&v| f64::from(v)).collect();
+    let row: Vec<f64> = x[..20_000].iter().map(|&v| f64::from(v)).collect();
     stats::accept("x₀ under a flow's proposals", stats::ks(&row, law));
     // The test can tell: HMC without a bridge between the modes fails it.
     let x = run(Arc::new(Hmc::new(0.1, 3)), 20);
-    let row: Vec<f64> = x[..50_000].iter().map(|&v| f64::from(v)).collect();
+    let row: Vec<f64> = x[..20_000].iter().map(|&v| f64::from(v)).collect();
     assert!(stats::ks(&row, law) < stats::LEVEL);
 }
