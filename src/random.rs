@@ -46,12 +46,14 @@ pub enum Stream {
     Train = 26,
     /// The order of the data in an epoch of training.
     Shuffle = 27,
-    /// The initial parameters of a network.
-    Network = 40,
+    /// The forward process of a diffusion.
+    Forward = 40,
     /// The base of a normalising flow, and its first parameters.
     Flow = 48,
-    /// The forward process of a diffusion.
-    Forward = 56,
+    /// The initial parameters of a network.
+    Network = 42,
+    /// Noise for a network to predict.
+    Denoise = 43,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

@@ -18,8 +18,8 @@ const OUTCOME_ROWS: usize = 6;
 const LANDED_ROWS: usize = 3;
 /// The proof's loop: long enough to be a loop, short enough to cost nothing.
 pub(crate) const CANARY_STEPS: u32 = 12;
-/// Bind groups that a berth keeps: a ring has three places at most.
-const MOST_BOUND: usize = 3;
+/// Bind groups that a berth keeps: a ring has three places at most, for steps and for evaluations.
+const MOST_BOUND: usize = 6;
 /// Two timestamps.
 const STAMPS: u64 = 16;
 
@@ -224,11 +224,18 @@ impl Chunk {
         chunk
     }
 
-    /// Evaluates the energy (and gradient) at the starting positions.
+    /// Evaluates the energy (and gradient) where the chains stand in the ring's buffer `current`.
     ///
     /// # Errors
     /// [`Error::CutShort`] where the driver did not run the evaluation to its end.
-    pub(crate) fn start(&mut self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
+    pub(crate) fn start(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        control: Control,
+        current: usize,
+        timeout: Duration,
+    ) -> Result<()> {
         let run = Run {
             chains: self.chains as u32,
             blocks: pipelines.blocks(),
@@ -239,8 +246,9 @@ impl Chunk {
         };
         let berth = &mut self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
-        // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
-        let state = [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]];
+        // Energy and gradient belong beside the positions.
+        let next = (current + 1) % self.positions.len();
+        let state = [&self.positions[current], &self.positions[next], &self.carry[next], &self.carry[current]];
         let bind = berth.bind(gpu, pipelines, &[control], state, false);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
@@ -251,11 +259,25 @@ impl Chunk {
     }
 
     /// Energies and gradients (`[dim][chain]`, empty for kernels without) after [`start`](Self::start).
-    pub(crate) fn evaluated(&self, gpu: &Gpu, pipelines: &Pipelines, timeout: Duration) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(crate) fn evaluated(
+        &self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        current: usize,
+        timeout: Duration,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
         let rows = 1 + if pipelines.kernel().uses_grad() { pipelines.dim() } else { 0 };
-        let mut energies: Vec<f32> = gpu.read(&self.carry[0], 0, (rows * self.chains * 4) as u64, timeout)?;
+        let mut energies: Vec<f32> = gpu.read(&self.carry[current], 0, (rows * self.chains * 4) as u64, timeout)?;
         let grads = energies.split_off(self.chains);
         Ok((energies, grads))
+    }
+
+    /// Puts the chains to positions, `[dim][chain]`, in the ring's buffer `current`; none has stopped there.
+    pub(crate) fn place(&self, gpu: &Gpu, positions: &[f32], stopped_row: Option<usize>, current: usize) {
+        gpu.queue().write_buffer(&self.positions[current], 0, bytemuck::cast_slice(positions));
+        if let Some(row) = stopped_row {
+            gpu.queue().write_buffer(&self.carry[current], (row * self.chains * 4) as u64, &vec![0; 4 * self.chains]);
+        }
     }
 
     /// Submits a dispatch of `run.steps` steps that reads the ring's buffer `from` and writes the next.

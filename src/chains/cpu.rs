@@ -156,6 +156,7 @@ impl CpuChains {
                 target.name()
             )));
         }
+        let clock = Clock { steps: setup.first_step, ..Clock::default() };
         Ok(Self {
             kernel_params: kernel.params(target.dim()),
             params: target.params(),
@@ -164,11 +165,11 @@ impl CpuChains {
             ends: vec![End::default(); setup.chains],
             weights: vec![Weight::default(); setup.chains],
             starts_at_one_point: false,
-            begun: Clock::default(),
+            begun: clock,
             ledger: Ledger::new(setup.chains),
-            clock: Clock::default(),
+            clock,
             adapted: Adapted::default(),
-            warmed_up: Clock::default(),
+            warmed_up: clock,
             slice_steps: 1,
             saved: Instant::now(),
             setup,
@@ -182,27 +183,53 @@ impl CpuChains {
     fn states_at(&self, start: &[f32]) -> Result<Vec<State>> {
         let (setup, target, kernel) = (&self.setup, &*self.target, &*self.kernel);
         let (dim, chains) = (target.dim(), setup.chains);
+        let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
         if target.check_gradient() && kernel.uses_grad() {
             check::gradient_of_twin(target, start, chains, setup.seed)?;
         }
-        let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
-        let noise_variance = setup.noise_variance(0);
         let at_start = |chain: usize| {
             let mut state = State::zeros(dim);
             for i in 0..dim {
                 state.x[i] = f64::from(start[i * chains + chain]);
                 state.momentum[i] = momenta.get(i * chains + chain).map_or(0.0, |&p| f64::from(p));
             }
-            let params = Params::new(&self.params).at_noise(noise_variance);
-            state.energy = if kernel.uses_grad() {
+            state
+        };
+        let mut states: Vec<_> = (0..chains).map(at_start).collect();
+        self.evaluate(&mut states)?;
+        Ok(states)
+    }
+
+    /// Energy and gradient of states, for the next step.
+    fn evaluate(&self, states: &mut [State]) -> Result<()> {
+        let (setup, target, uses_grad) = (&self.setup, &*self.target, self.kernel.uses_grad());
+        let params = Params::new(&self.params).at_noise(setup.noise_variance(self.clock.steps));
+        let evaluate = |(chain, state): (usize, &mut State)| {
+            state.energy = if uses_grad {
                 target.energy_and_grad(params, &state.x, &mut state.grad)
             } else {
                 target.energy(params, &state.x)
             };
-            check::start(u64::from(setup.first_chain) + chain as u64, state.energy, state.grad.iter().copied())?;
-            Ok(state)
+            check::start(u64::from(setup.first_chain) + chain as u64, state.energy, state.grad.iter().copied())
         };
-        (0..chains).into_par_iter().map(at_start).collect()
+        states.par_iter_mut().enumerate().try_for_each(evaluate)
+    }
+
+    /// Takes other parameters, and other positions where there are some, and evaluates the energy.
+    fn go_on_with(&mut self, params: &[f32], positions: Option<&[f32]>) -> Result<()> {
+        self.setup.set_params(params)?;
+        if let Some(positions) = positions {
+            let chains = self.states.len();
+            positions.iter().enumerate().for_each(|(at, &x)| self.states[at % chains].x[at / chains] = f64::from(x));
+            self.stopped.fill(false);
+        }
+        self.target = self.setup.target.clone();
+        self.params = params.to_vec();
+        self.gathered.clear();
+        let mut states = std::mem::take(&mut self.states);
+        let evaluated = self.evaluate(&mut states);
+        self.states = states;
+        evaluated
     }
 
     /// The positions in f64, `[dim][chain]`.
@@ -486,6 +513,15 @@ impl Chains for CpuChains {
 
     fn tallies(&self) -> Vec<Tally> {
         self.ledger.tallies()
+    }
+
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.go_on_with(params, None)
+    }
+
+    fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()> {
+        let placed = self.setup.placed(positions)?;
+        self.go_on_with(params, Some(&placed))
     }
 
     fn save(&self, path: &Path) -> Result<()> {

@@ -118,7 +118,7 @@ impl GpuChains {
         let ring = chunk::ring(chunk_sizes.len());
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
-        let clock = Clock { device, ..Clock::default() };
+        let clock = Clock { device, steps: setup.first_step, ..Clock::default() };
         let chains = Self {
             gpu: gpu.clone(),
             ledger: Ledger::new(setup.chains),
@@ -150,20 +150,14 @@ impl GpuChains {
             self.check_gradient(start)?;
         }
         let momenta = if self.setup.kernel.carries_momentum() { self.setup.momenta() } else { Vec::new() };
-        let control = self.setup.controls(0, 0)[0];
+        let control = self.setup.controls(self.clock.steps, 0)[0];
         let all = self.setup.chains;
         let mut first = 0;
         for &size in chunk_sizes {
             let rows =
                 |values: &[f32]| values.chunks(all).flat_map(|row| row[first..first + size].to_vec()).collect::<Vec<_>>();
             let mut chunk = Chunk::new(&self.gpu, &self.pipelines, first, self.ring, &rows(start), &rows(&momenta));
-            chunk.start(&self.gpu, &self.pipelines, control, self.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
-            for (i, &energy) in energies.iter().enumerate() {
-                let id = u64::from(self.setup.first_chain) + (first + i) as u64;
-                let grad = (0..grads.len() / size).map(|row| f64::from(grads[row * size + i]));
-                check::start(id, f64::from(energy), grad)?;
-            }
+            self.evaluate(&mut chunk, control)?;
             self.chunks.push(chunk);
             first += size;
         }
@@ -184,7 +178,42 @@ impl GpuChains {
         Ok(all)
     }
 
-    /// The buffers that hold the positions now (where the energy is constrained, its free coordinates), `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
+    /// Evaluates the energy where the chains of a chunk stand.
+    fn evaluate(&self, chunk: &mut Chunk, control: Control) -> Result<()> {
+        chunk.start(&self.gpu, &self.pipelines, control, self.current, self.setup.timeout)?;
+        let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.current, self.setup.timeout)?;
+        let size = chunk.chains;
+        for (i, &energy) in energies.iter().enumerate() {
+            let id = u64::from(self.setup.first_chain) + (chunk.first + i) as u64;
+            let grad = (0..grads.len() / size).map(|row| f64::from(grads[row * size + i]));
+            check::start(id, f64::from(energy), grad)?;
+        }
+        Ok(())
+    }
+
+    /// Takes other parameters, and other positions where there are some, and evaluates the energy.
+    fn go_on_with(&mut self, params: &[f32], positions: Option<&[f32]>) -> Result<()> {
+        self.close_segment()?;
+        self.setup.set_params(params)?;
+        self.pipelines.set_target(&self.gpu, self.setup.target.clone());
+        (self.moments, self.settled) = (Moments::new(self.rows.watched(), 0, 1), 0);
+        let control = self.setup.controls(self.clock.steps, 0)[0];
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let evaluated = chunks.iter_mut().try_for_each(|chunk| {
+            if let Some(positions) = positions {
+                let columns = chunk.first..chunk.first + chunk.chains;
+                let own: Vec<_> = positions.chunks(self.setup.chains).flat_map(|row| &row[columns.clone()]).copied().collect();
+                let stopped = self.setup.kernel.is_unadjusted().then(|| self.rows.stopped());
+                chunk.place(&self.gpu, &own, stopped, self.current);
+            }
+            self.evaluate(chunk, control)
+        });
+        self.chunks = chunks;
+        evaluated
+    }
+
+    /// The buffers that hold the positions now (where the energy is constrained, its free coordinates), `[dim][chain]` each, for a
+    /// program that binds them (storage, vertex or copy source).
     /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
     /// chains. Valid until the next `advance` or `collect`, which may put the positions into another buffer of the ring.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {
@@ -222,8 +251,8 @@ impl GpuChains {
             let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
             let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
             let mut chunk = Chunk::new(&self.gpu, &self.pipelines, 0, 2, &positions, &momenta);
-            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], self.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
+            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], 0, self.setup.timeout)?;
+            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, 0, self.setup.timeout)?;
             let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
             let grad: Vec<_> = (0..dim).map(|i| f64::from(grads[i * n])).collect();
             check::compare(&self.setup.target.name(), &probe, &grad, &energies, f64::from(f32::EPSILON))?;
@@ -677,6 +706,17 @@ impl Chains for GpuChains {
 
     fn tallies(&self) -> Vec<Tally> {
         self.ledger.tallies()
+    }
+
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        let done = self.go_on_with(params, None);
+        done.map_err(|e| e.after(self.clock.steps))
+    }
+
+    fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()> {
+        let placed = self.setup.placed(positions)?;
+        let done = self.go_on_with(params, Some(&placed));
+        done.map_err(|e| e.after(self.clock.steps))
     }
 
     fn save(&self, path: &Path) -> Result<()> {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Backend, Error, Result, Schedule, Start,
     check::is_one_point,
-    energy::Energy,
+    energy::{Energy, Reparametrised},
     error::positive,
     kernel::{Control, Kernel},
     program::check_dim,
@@ -31,6 +31,8 @@ const IDLE_SLOT: u32 = 1 << 20;
 pub struct Setup {
     pub(crate) backend: Backend,
     pub(crate) target: Arc<dyn Energy>,
+    /// The target as it was given, before its parameters were replaced.
+    base: Arc<dyn Energy>,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) chains: usize,
     pub(crate) first_chain: u32,
@@ -44,6 +46,8 @@ pub struct Setup {
     pub(crate) memory_budget: Option<u64>,
     pub(crate) on_progress: Option<OnProgress>,
     pub(crate) checkpoint: Option<Plan>,
+    /// The number of the first step; above 0 where a run goes on.
+    pub(crate) first_step: u64,
 }
 
 impl std::fmt::Debug for Setup {
@@ -62,6 +66,7 @@ impl Setup {
         let temperature = kernel.temperature().cloned().unwrap_or(Schedule::Constant(1.0));
         Self {
             backend,
+            base: target.clone(),
             target,
             kernel,
             chains: 1024,
@@ -75,6 +80,7 @@ impl Setup {
             memory_budget: None,
             on_progress: None,
             checkpoint: None,
+            first_step: 0,
         }
     }
 
@@ -158,6 +164,24 @@ impl Setup {
             Some(gpu) => Box::new(GpuChains::resume(&gpu, self, path.as_ref())?),
             None => Box::new(CpuChains::resume(self, path.as_ref())?),
         })
+    }
+
+    /// The number of the first step, for a run that goes on from positions which were kept.
+    pub(crate) fn first_step(self, first_step: u64) -> Self {
+        Self { first_step, ..self }
+    }
+
+    /// Replaces the parameters of the target.
+    pub(crate) fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.target = Arc::new(Reparametrised::new(self.base.clone(), params)?);
+        Ok(())
+    }
+
+    /// The free coordinates of positions that chains are put to, `[dim][chain]` both.
+    pub(crate) fn placed(&self, positions: &[f32]) -> Result<Vec<f32>> {
+        let mut placed = Start::array(positions).positions(self.target.dim(), self.first_chain, self.chains, 1, self.seed)?;
+        self.free(&mut placed, self.chains, 1)?;
+        Ok(placed)
     }
 
     /// Builds the chains on the backend.
@@ -262,6 +286,13 @@ impl Setup {
                 "{} needs the energy at each noise level, which {} does not have; anneal by temperature instead (Ula::temperature)",
                 self.kernel.name(),
                 self.target.name()
+            )));
+        }
+        if self.kernel.noise_level().is_none() && !self.target.has_values() {
+            return Err(Error::Unsupported(format!(
+                "{} is a score alone, without an energy that {} could go by; use Reverse, ProbabilityFlow or Annealed, or learn an energy",
+                self.target.name(),
+                self.kernel.name()
             )));
         }
         if let Some(i) = self.target.params().iter().position(|p| !p.is_finite()) {

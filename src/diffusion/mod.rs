@@ -25,8 +25,13 @@
 //! # Ok::<(), ergodic::Error>(())
 //! ```
 
+mod batch;
 mod likelihood;
+mod network;
 mod schedule;
+mod train;
 
 pub use likelihood::log_likelihood;
+pub use network::NoiseNetwork;
 pub use schedule::NoiseSchedule;
+pub use train::{Trainer, Training};

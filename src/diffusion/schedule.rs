@@ -96,6 +96,11 @@ impl NoiseSchedule {
         (1.0 - self.alpha_bar(t)) / self.alpha_bar(t)
     }
 
+    /// σ_t of t = 1, …, T.
+    pub fn noise_levels(&self) -> Vec<f64> {
+        (1..=self.steps()).map(|t| self.noise_variance(t).sqrt()).collect()
+    }
+
     /// β̃_t = β_t (1 − ᾱ_{t−1})/(1 − ᾱ_t), the variance of x_{t−1} given x_t and x₀.
     pub fn posterior_variance(&self, t: usize) -> f64 {
         self.beta(t) * (1.0 - self.before(t)) / (1.0 - self.alpha_bar(t))

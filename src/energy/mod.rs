@@ -26,6 +26,7 @@ mod inverse_gamma;
 mod mixture;
 mod poisson;
 mod rastrigin;
+mod reparametrised;
 mod ring;
 mod rosenbrock;
 mod student_t;
@@ -52,6 +53,7 @@ pub use inverse_gamma::InverseGamma;
 pub use mixture::Mixture;
 pub use poisson::Poisson;
 pub use rastrigin::Rastrigin;
+pub(crate) use reparametrised::Reparametrised;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
 pub use student_t::StudentT;
@@ -161,6 +163,12 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether E(x) itself is known. A learned score is a gradient alone: its energy reads zero, and only kernels with noise levels run
+    /// on it.
+    fn has_values(&self) -> bool {
+        true
+    }
+
     /// ΔE(x) in f64, the sum of the second derivatives, where the energy knows it: what the divergence of a
     /// [probability flow](crate::diffusion::log_likelihood) is made of.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
@@ -192,53 +200,65 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
     }
 }
 
+/// What an energy around another one has of it: everything but the parameters.
+macro_rules! like_inner {
+    ($this:ident => $inner:expr) => {
+        fn name(&$this) -> String {
+            $inner.name()
+        }
+
+        fn dim(&$this) -> usize {
+            $inner.dim()
+        }
+
+        fn compose(&$this, program: &mut Composer) -> Result<Call> {
+            $inner.compose(program)
+        }
+
+        fn energy(&$this, params: Params<'_>, x: &[f64]) -> f64 {
+            $inner.energy(params, x)
+        }
+
+        fn energy_and_grad(&$this, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+            $inner.energy_and_grad(params, x, grad)
+        }
+
+        fn has_noise_levels(&$this) -> bool {
+            $inner.has_noise_levels()
+        }
+
+        fn has_values(&$this) -> bool {
+            $inner.has_values()
+        }
+
+        fn laplacian(&$this, params: Params<'_>, x: &[f64]) -> Option<f64> {
+            $inner.laplacian(params, x)
+        }
+
+        fn has_twin(&$this) -> bool {
+            $inner.has_twin()
+        }
+
+        fn spread(&$this) -> Option<Vec<usize>> {
+            $inner.spread()
+        }
+
+        fn constraints(&$this) -> Option<&crate::transform::Constraints> {
+            $inner.constraints()
+        }
+
+        fn check_gradient(&$this) -> bool {
+            $inner.check_gradient()
+        }
+    };
+}
+pub(crate) use like_inner;
+
 /// A shared energy is an energy: wherever one is taken by value, an `Arc` of it will do.
 impl<E: Energy + ?Sized> Energy for Arc<E> {
-    fn name(&self) -> String {
-        (**self).name()
-    }
-
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
+    like_inner!(self => (**self));
 
     fn params(&self) -> Vec<f32> {
         (**self).params()
-    }
-
-    fn compose(&self, program: &mut Composer) -> Result<Call> {
-        (**self).compose(program)
-    }
-
-    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        (**self).energy(params, x)
-    }
-
-    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
-        (**self).energy_and_grad(params, x, grad)
-    }
-
-    fn has_noise_levels(&self) -> bool {
-        (**self).has_noise_levels()
-    }
-
-    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
-        (**self).laplacian(params, x)
-    }
-
-    fn has_twin(&self) -> bool {
-        (**self).has_twin()
-    }
-
-    fn spread(&self) -> Option<Vec<usize>> {
-        (**self).spread()
-    }
-
-    fn constraints(&self) -> Option<&Constraints> {
-        (**self).constraints()
-    }
-
-    fn check_gradient(&self) -> bool {
-        (**self).check_gradient()
     }
 }

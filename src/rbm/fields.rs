@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use nalgebra::{DMatrixView, DMatrixViewMut, Dyn, MatrixView, RealField};
 
 use super::Rbm;
-use crate::random::{normal_pair, threefry};
+use crate::random::normal_pair;
 
 /// f32 or f64.
 pub(crate) trait Real: RealField + Copy + From<u8> + Into<f64> {
@@ -15,33 +15,44 @@ pub(crate) trait Real: RealField + Copy + From<u8> + Into<f64> {
     /// 1 / (1 + exp(|x|)).
     fn rare(x: Self) -> Self;
 
-    /// A unit that sees `field`, drawn with 32 random bits: it is in its less likely state where the word is below
-    /// 2³² / (1 + exp(|field|)), so both states have their probability within 2⁻³², or, in f32, its rounding.
+    /// A unit that sees `field`, drawn with 32 random bits: it is in its less likely state where the word over 2³² is below
+    /// 1 / (1 + exp(|field|)), so both states have their probability within 2⁻³²; in f32 within 2⁻³¹ and its rounding.
     fn bernoulli(word: u32, field: Self) -> Self;
 }
 
-macro_rules! real {
-    ($real:ty, $exp:expr) => {
-        impl Real for $real {
-            fn of(value: f64) -> Self {
-                value as Self
-            }
+impl Real for f32 {
+    fn of(value: f64) -> Self {
+        value as Self
+    }
 
-            #[inline(always)]
-            fn rare(x: Self) -> Self {
-                1.0 / (1.0 + $exp(x.abs()))
-            }
+    #[inline(always)]
+    fn rare(x: Self) -> Self {
+        1.0 / (1.0 + exp(x.abs()))
+    }
 
-            #[inline(always)]
-            fn bernoulli(word: u32, field: Self) -> Self {
-                let rare = Self::rare(field);
-                Self::from(u8::from((word < (rare * 4_294_967_296.0) as u32) != (field > 0.0)))
-            }
-        }
-    };
+    #[inline(always)]
+    fn bernoulli(word: u32, field: Self) -> Self {
+        // Processors convert only signed integers several at once.
+        let is_rare = ((word >> 1) as i32 as Self) < Self::rare(field) * 2_147_483_648.0;
+        if is_rare != (field > 0.0) { 1.0 } else { 0.0 }
+    }
 }
-real!(f32, exp);
-real!(f64, f64::exp);
+
+impl Real for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn rare(x: Self) -> Self {
+        1.0 / (1.0 + x.abs().exp())
+    }
+
+    #[inline(always)]
+    fn bernoulli(word: u32, field: Self) -> Self {
+        let is_rare = word < (Self::rare(field) * 4_294_967_296.0) as u32;
+        Self::from(u8::from(is_rare != (field > 0.0)))
+    }
+}
 
 /// exp(x) for x ≥ 0 within 2·10⁻⁷ of itself, written so that compilers do several at once; exp(80) from there on.
 #[inline(always)]
@@ -188,13 +199,41 @@ fn pairs<T: Real>(bits: Bits, units: usize, fields: &mut [T], change: impl Fn([u
             odd
         };
         for (block, (even, odd)) in even.chunks_mut(LANES).zip(odd.chunks_mut(LANES)).enumerate() {
-            let index = bits.index.wrapping_add((block * LANES) as u32);
-            let words: [[u32; 2]; LANES] = std::array::from_fn(|i| threefry(bits.key, [pair, index.wrapping_add(i as u32)]));
-            for ((even, odd), words) in even.iter_mut().zip(odd).zip(words) {
-                [*even, *odd] = change(words, [*even, *odd]);
+            let words = random_lanes(bits.key, pair, bits.index.wrapping_add((block * LANES) as u32));
+            let mut of = [[T::zero(); LANES]; 2];
+            of[0][..even.len()].copy_from_slice(even);
+            of[1][..odd.len()].copy_from_slice(odd);
+            for lane in 0..LANES {
+                let changed = change([words[0][lane], words[1][lane]], [of[0][lane], of[1][lane]]);
+                of[0][lane] = changed[0];
+                of[1][lane] = changed[1];
             }
+            even.copy_from_slice(&of[0][..even.len()]);
+            odd.copy_from_slice(&of[1][..odd.len()]);
         }
     }
+}
+
+/// `threefry(key, [pair, index + lane])` of all lanes, by words.
+fn random_lanes(key: [u32; 2], pair: u32, index: u32) -> [[u32; LANES]; 2] {
+    const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
+    let keys = [key[0], key[1], 0x1bd1_1bda ^ key[0] ^ key[1]];
+    let mut x = [pair.wrapping_add(keys[0]); LANES];
+    let mut y: [u32; LANES] = std::array::from_fn(|lane| index.wrapping_add(lane as u32).wrapping_add(keys[1]));
+    for group in 0..5 {
+        for left in ROTATIONS[group % 2] {
+            for lane in 0..LANES {
+                x[lane] = x[lane].wrapping_add(y[lane]);
+                y[lane] = y[lane].rotate_left(left) ^ x[lane];
+            }
+        }
+        let (to_x, to_y) = (keys[(group + 1) % 3], keys[(group + 2) % 3].wrapping_add(group as u32 + 1));
+        for lane in 0..LANES {
+            x[lane] = x[lane].wrapping_add(to_x);
+            y[lane] = y[lane].wrapping_add(to_y);
+        }
+    }
+    [x, y]
 }
 
 /// Σ ln(1 + eˣ). The products of up to 512 factors in [1, 2] do not overflow, so one logarithm serves them all.
@@ -223,6 +262,15 @@ mod tests {
             worst.max((f64::from(exp(x)) / exact - 1.0).abs())
         });
         assert!(worst < 2e-7 && exp(1e30) == exp(80.0), "{worst:e}");
+    }
+
+    #[test]
+    fn lanes_have_the_random_blocks() {
+        let lanes = random_lanes([7, u32::MAX], 5, u32::MAX - 3);
+        for lane in 0..LANES {
+            let block = crate::random::threefry([7, u32::MAX], [5, (u32::MAX - 3).wrapping_add(lane as u32)]);
+            assert_eq!([lanes[0][lane], lanes[1][lane]], block);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@
 pub(crate) mod checkpoint;
 mod draws;
 mod npy;
-mod sealed;
+pub(crate) mod sealed;
 mod settings;
 mod storing;
 #[cfg(feature = "zarr")]

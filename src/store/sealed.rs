@@ -16,7 +16,7 @@ use safetensors::{
 use sha2::{Digest, Sha256};
 
 /// A result whose error is the reason, as the end of a sentence about the file.
-pub(super) type Why<T> = Result<T, String>;
+pub(crate) type Why<T> = Result<T, String>;
 
 /// The tensor that ends a file.
 const SEAL: &str = "sha256";
@@ -80,7 +80,7 @@ impl<'a> Draft<'a> {
 
     /// Writes the tensors with a text in the header under this key: to a temporary file in the same folder, which then takes the
     /// place of the file at `path` in one step.
-    pub(super) fn write(mut self, path: &Path, key: &str, text: String) -> Why<()> {
+    pub(crate) fn write(mut self, path: &Path, key: &str, text: String) -> Why<()> {
         little_endian()?;
         self.describe(SEAL, Dtype::U8, &[SEAL_BYTES], SEAL_BYTES);
         let texts = [(key.to_owned(), text)].into_iter().collect();
@@ -134,14 +134,14 @@ fn little_endian() -> Why<()> {
 
 /// A file whose seal fits. Its tensors are read one at a time.
 #[derive(Debug)]
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     file: File,
     metadata: Metadata,
     data_at: u64,
 }
 
 impl Sealed {
-    pub(super) fn open(path: &Path) -> Why<Self> {
+    pub(crate) fn open(path: &Path) -> Why<Self> {
         little_endian()?;
         let read = |e: std::io::Error| format!("cannot be read: {e}");
         let mut file = File::open(path).map_err(read)?;
@@ -169,7 +169,7 @@ impl Sealed {
         Ok(Self { file, metadata, data_at })
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
@@ -183,7 +183,7 @@ impl Sealed {
     }
 
     /// The values of a tensor, which must be of this type and shape; nothing is allocated otherwise.
-    pub(super) fn take<T: Number>(&mut self, name: &str, shape: &[usize]) -> Why<Vec<T>> {
+    pub(crate) fn take<T: Number>(&mut self, name: &str, shape: &[usize]) -> Why<Vec<T>> {
         let TensorInfo { dtype, shape: found, data_offsets } = self.info(name)?;
         if (*dtype, found.as_slice()) != (T::DTYPE, shape) {
             return Err(format!("has {dtype:?} {found:?} in `{name}` where {:?} {shape:?} is needed", T::DTYPE));

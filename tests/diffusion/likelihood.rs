@@ -24,7 +24,7 @@ fn points(dim: usize, count: usize) -> Vec<Vec<f64>> {
 }
 
 /// The greatest miss of a Laplacian from central differences of the gradient, in units of 1 + Σ |∂ᵢ²E|.
-fn off(energy: &dyn Energy, noise_variance: f64, laplacian: impl Fn(Params<'_>, &[f64]) -> f64) -> f64 {
+pub(crate) fn off(energy: &dyn Energy, noise_variance: f64, laplacian: impl Fn(Params<'_>, &[f64]) -> f64) -> f64 {
     let (dim, values, h) = (energy.dim(), energy.params(), 1e-4);
     let params = Params::new(&values).at_noise(noise_variance);
     let mut worst = 0.0f64;

@@ -7,12 +7,13 @@ mod forward;
 mod gaussian;
 mod likelihood;
 mod mixture;
+mod network;
 
 use common::Suite;
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [forward::add, gaussian::add, mixture::add, likelihood::add] {
+    for add in [forward::add, gaussian::add, mixture::add, likelihood::add, network::add] {
         suite = add(suite);
     }
     suite.run()
