@@ -91,6 +91,7 @@ fn main() -> std::process::ExitCode {
         .both("moments are those of positions", transforms::moments)
         .both("stored draws are positions, on the support", transforms::draws)
         .both("saved, resumed, and started from positions", transforms::resumed)
+        .both("failures are told in positions", transforms::failures)
         .both("starts outside of the support are refused", transforms::outside)
         .both("ln Z of constrained energies", transforms::normalisers)
         .test("bad settings of families are refused", refusals::families)
