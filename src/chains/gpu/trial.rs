@@ -69,10 +69,11 @@ impl Adapting for GpuChains {
         };
         for &(to, from) in moves {
             let ((to, column), (from, donor)) = (place(to), place(from));
-            for part in 0..2 {
-                for row in 0..parts[to][part].len() / sizes[to] {
-                    parts[to][part][row * sizes[to] + column] = parts[from][part][row * sizes[from] + donor];
-                }
+            // The state of `from` is copied first: both may be of one chunk.
+            let of_donor =
+                parts[from].each_ref().map(|part| part.chunks(sizes[from]).map(|row| row[donor]).collect::<Vec<_>>());
+            for (part, values) in parts[to].iter_mut().zip(&of_donor) {
+                part.chunks_mut(sizes[to]).zip(values).for_each(|(row, &value)| row[column] = value);
             }
         }
         for (chunk, [positions, carry]) in self.chunks.iter().zip(&parts) {
