@@ -46,6 +46,12 @@ pub enum Stream {
     Train = 26,
     /// The order of the data in an epoch of training.
     Shuffle = 27,
+    /// Training: noise and directions of a loss.
+    Loss = 28,
+    /// Training: which slots of a replay buffer go on, and which begin anew.
+    Replay = 29,
+    /// Data sets.
+    Data = 30,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

@@ -8,6 +8,7 @@
 mod ackley;
 mod banana;
 mod bridge;
+mod cholesky_gaussian;
 mod compose;
 mod convex;
 mod double_well;
@@ -19,12 +20,14 @@ mod rastrigin;
 mod reparametrised;
 mod ring;
 mod rosenbrock;
+mod softmax_mixture;
 mod two_moons;
 mod wgsl;
 
 pub use ackley::Ackley;
 pub use banana::Banana;
 pub(crate) use bridge::Bridge;
+pub use cholesky_gaussian::CholeskyGaussian;
 pub use compose::{Compose, Scaled, Sum};
 pub use convex::Convex;
 pub use double_well::DoubleWell;
@@ -36,6 +39,8 @@ pub use rastrigin::Rastrigin;
 pub(crate) use reparametrised::Reparametrised;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
+pub(crate) use softmax_mixture::LogSumExp;
+pub use softmax_mixture::SoftmaxMixture;
 pub use two_moons::TwoMoons;
 pub use wgsl::WgslEnergy;
 

@@ -23,6 +23,7 @@ pub(crate) use gpu::{canary, pipeline};
 pub use idx::Idx;
 pub use monitor::Monitor;
 pub use states::States;
+pub(crate) use train::shuffled;
 pub use train::{Epoch, Negative, Trainer, Training};
 
 use crate::{Error, Result, error::finite};
