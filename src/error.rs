@@ -142,6 +142,19 @@ pub enum Error {
         /// Steps that had been completed.
         good_steps: u64,
     },
+    /// Training ran away more often than was allowed.
+    #[error(
+        "training diverged {rollbacks} times in {updates} updates and went back to good parameters each time; at last {why}. Lower the \
+         learning rate, clip gradients, or give contrastive divergence more or smaller steps"
+    )]
+    Diverged {
+        /// Updates so far.
+        updates: u64,
+        /// Times that it went back.
+        rollbacks: u32,
+        /// What was seen the last time.
+        why: String,
+    },
     /// The caller cancelled the run.
     #[error("the run was cancelled; {good_steps} steps are done. Call advance again to go on")]
     Cancelled {

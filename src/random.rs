@@ -54,6 +54,12 @@ pub enum Stream {
     Network = 42,
     /// Noise for a network to predict.
     Denoise = 43,
+    /// Training: noise and directions of a loss.
+    Loss = 28,
+    /// Training: which slots of a replay buffer go on, and which begin anew.
+    Replay = 29,
+    /// Data sets.
+    Data = 30,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.

@@ -41,7 +41,7 @@ impl Convex {
         Self::with_log_weights(weights.iter().map(log).collect::<Result<_>>()?, parts.into())
     }
 
-    pub(super) fn with_log_weights(log_weights: Vec<f64>, parts: Vec<Arc<dyn Energy>>) -> Result<Self> {
+    pub(crate) fn with_log_weights(log_weights: Vec<f64>, parts: Vec<Arc<dyn Energy>>) -> Result<Self> {
         unconstrained("convex mixture", &parts)?;
         let dim = common_dim("convex mixture", &parts)?;
         if log_weights.len() != parts.len() {

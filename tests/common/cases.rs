@@ -6,8 +6,9 @@ use ergodic::{
     Result,
     diffusion::NoiseSchedule,
     energy::{
-        Ackley, Banana, Beta, Call, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential, Funnel, Gamma,
-        Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock, StudentT, Sum, TwoMoons,
+        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential,
+        Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock,
+        SoftmaxMixture, StudentT, Sum, TwoMoons,
     },
     kernel::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
@@ -47,6 +48,10 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("gaussian_diagonal_3", Arc::new(Gaussian::diagonal([0.0, 1.0, 2.0], &[0.5, 1.0, 2.0]).unwrap())),
         ("gaussian_full_2", Arc::new(Gaussian::full([1.0, -0.5], &[2.0, 0.9, 0.9, 0.7]).unwrap())),
         ("gaussian_full_18", Arc::new(Gaussian::full(vec![0.3; 18], &correlated(18)).unwrap())),
+        ("cholesky_gaussian_3", Arc::new(cholesky_gaussian(3))),
+        ("cholesky_gaussian_6", Arc::new(cholesky_gaussian(6))),
+        ("softmax_mixture_2", Arc::new(softmax_mixture(3, 2))),
+        ("softmax_mixture_5", Arc::new(softmax_mixture(4, 5))),
         ("rosenbrock_2", Arc::new(Rosenbrock::new(2).unwrap().scaled(0.05).unwrap())),
         ("rosenbrock_9", Arc::new(Rosenbrock::new(9).unwrap().shape(0.5, 2.0).unwrap())),
         ("banana", Arc::new(Banana::new())),
@@ -139,9 +144,26 @@ pub fn spread() -> Vec<Case<dyn Energy>> {
         ("double_well_130", Arc::new(DoubleWell::new(130, 0.5).unwrap())),
         ("gaussian_diagonal_70", Arc::new(Gaussian::diagonal(vec![0.5; 70], &sds).unwrap())),
         ("mixture_41", Arc::new(Mixture::new(&[1.0; 5], &(0..5).map(mean).collect::<Vec<_>>(), &[1.0; 5]).unwrap())),
+        ("softmax_mixture_37", Arc::new(softmax_mixture(3, 37))),
         ("funnel_65", Arc::new(Funnel::new(65).unwrap().scale(1.0).unwrap())),
         ("nested_34", Arc::new(nested.scaled(0.9).unwrap())),
     ]
+}
+
+/// A Gaussian to be trained whose parameters are all different.
+pub fn cholesky_gaussian(dim: usize) -> CholeskyGaussian {
+    let start = CholeskyGaussian::isotropic(vec![0.0; dim], 1.0).unwrap();
+    let params: Vec<_> = (0..start.params().len()).map(|i| 0.4 * (1.3 * i as f32).sin()).collect();
+    start.reparametrised(&params).unwrap()
+}
+
+/// A mixture to be trained.
+pub fn softmax_mixture(components: usize, dim: usize) -> SoftmaxMixture {
+    let of = |j: usize| j as f64;
+    let mean = |j: usize| (0..dim).map(|i| 2.0 * (1.7 * of(j) + of(i)).sin()).collect::<Vec<_>>();
+    let weights: Vec<_> = (0..components).map(|j| 1.0 + 0.5 * of(j)).collect();
+    let sds: Vec<_> = (0..components).map(|j| 0.6 + 0.2 * of(j)).collect();
+    SoftmaxMixture::of(&Mixture::new(&weights, &(0..components).map(mean).collect::<Vec<_>>(), &sds).unwrap()).unwrap()
 }
 
 /// A covariance with C_ij = s_i s_j 0.6^|i − j|.
