@@ -12,7 +12,7 @@ use crate::random::{Epochs, Stream, key};
 
 /// Rows of one product; even, since neighbouring rows share random blocks.
 const ROWS: usize = 128;
-/// Visible units of one product of statistics.
+/// Visible units of one product of statistics at most.
 const UNITS: usize = 112;
 
 /// How half sweeps are numbered, and which random blocks they read.
@@ -109,7 +109,7 @@ pub(crate) struct Differences {
 impl Differences {
     pub(crate) fn new(data: Rows, model: Rows, units: [usize; 2]) -> Self {
         let [visible, hidden] = units;
-        let (mut data, mut model) = (data.into_means(), model.into_means());
+        let (mut data, mut model) = rayon::join(|| data.into_means(), || model.into_means());
         let mean = |values: &[f32], width: usize| -> Vec<f64> {
             let mut sums = vec![0.0; width];
             values.chunks_exact(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x)));
@@ -128,8 +128,9 @@ impl Differences {
         };
         rayon::join(|| scaled(&mut data, 1.0), || scaled(&mut model, -1.0));
         let mut weights = vec![0.0; visible * hidden];
-        weights.par_chunks_mut(UNITS * hidden).enumerate().for_each(|(chunk, to)| {
-            let (first, columns) = (chunk * UNITS, to.len() / hidden);
+        let units = visible.div_ceil(2).min(UNITS);
+        weights.par_chunks_mut(units * hidden).enumerate().for_each(|(chunk, to)| {
+            let (first, columns) = (chunk * units, to.len() / hidden);
             let mut to = DMatrixViewMut::from_slice(to, hidden, columns);
             for (rows, beta) in [(&data, 0.0), (&model, 1.0)] {
                 let count = rows.v.len() / visible;

@@ -218,16 +218,24 @@ impl Trainer {
         };
         let means: Vec<f32> = self.rbm.scaled(&means).into_iter().map(|mean| mean as f32).collect();
         let order = shuffled(data.count(), self.settings.seed, self.epochs);
-        let mut updates = 0;
-        for batch in order.chunks(self.settings.batch) {
-            let mut rows = data.rows_of(batch);
-            if let Err(error) = self.suit(&mut rows, batch) {
+        // Within the pool from here on: a call from outside would wake it anew for every product.
+        let updated = rayon::scope(|_| {
+            let mut updates = 0;
+            for batch in order.chunks(self.settings.batch) {
+                let mut rows = data.rows_of(batch);
+                self.suit(&mut rows, batch)?;
+                self.update(rows, &means, ladder.as_ref());
+                updates += 1;
+            }
+            Ok(updates)
+        });
+        let updates = match updated {
+            Ok(updates) => updates,
+            Err(error) => {
                 *self = before;
                 return Err(error);
             }
-            self.update(rows, &means, ladder.as_ref());
-            updates += 1;
-        }
+        };
         let params = [&self.rbm.weights, &self.rbm.visible_bias, &self.rbm.hidden_bias];
         if params.into_iter().flatten().any(|p| !p.is_finite()) {
             let rate = self.settings.rate.at(self.epochs);

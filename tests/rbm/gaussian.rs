@@ -171,7 +171,7 @@ fn law_of_hidden(rbm: &Rbm) -> Vec<f64> {
 
 fn chains(backend: &Backend, rbm: &Rbm) -> (Reals, States) {
     let mut chains = Gibbs::new(backend, rbm, CHAINS, 3).unwrap();
-    chains.advance(100).unwrap();
+    chains.advance(60).unwrap();
     (chains.reals().unwrap(), chains.hidden().unwrap())
 }
 
