@@ -55,7 +55,7 @@ fn main() -> std::process::ExitCode {
         suite = laws(suite, family, draws);
     }
     for (law, draws) in discrete::laws().unwrap().iter().flat_map(|law| DRAWS.map(|draws| (law, draws))) {
-        for (what, exact, steps) in [("leaves exact draws of", true, 3), ("comes to", false, 300)] {
+        for (what, exact, steps) in [("leaves exact draws of", true, 3), ("comes to", false, 150)] {
             let (title, law) = (format!("lattice {what} {}, {draws} draws", law.name), law.clone());
             suite = add(suite, title, draws, move |backend| law.off(backend, draws, exact, steps));
         }
