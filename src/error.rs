@@ -28,11 +28,11 @@ pub enum Error {
     },
     /// The device was lost or destroyed during a run.
     #[error(
-        "the device was lost after step {good_steps}: {reason}. State up to that step can no longer be read; open a new device and \
-         resume from the last checkpoint (Setup::checkpoint, Setup::resume), or start from positions that were read before"
+        "the device was lost after step {good_steps}: {reason}. Save the chains (Chains::save: they stand at the copy in host memory, see \
+         Setup::spare_copy), open a new device and resume (Setup::resume); where there is no copy, resume from the last checkpoint"
     )]
     DeviceLost {
-        /// Steps that had been completed and proved.
+        /// Steps up to which the state is at hand, or, where there is no copy, that had been completed and proved.
         good_steps: u64,
         /// What the driver said.
         reason: String,

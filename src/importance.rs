@@ -201,11 +201,12 @@ impl AnnealedImportance {
         Self { stage: change(self.stage), ..self }
     }
 
-    /// From exact draws of the base to the target.
+    /// From exact draws of the base to the target. Of a constrained target the base is a density of free coordinates.
     ///
     /// # Errors
     /// [`Error::Setting`] where the path does not rise to 1 or a weight is not a number; [`Error::Unsupported`] for kernels whose law is
-    /// not exact; and as [`Setup::build`](crate::chains::Setup::build) and [`Chains::advance`].
+    /// not exact, and for a base that is constrained (in reverse, also a target); and as
+    /// [`Setup::build`](crate::chains::Setup::build) and [`Chains::advance`].
     pub fn forward(
         &self,
         backend: &Backend,
@@ -213,8 +214,13 @@ impl AnnealedImportance {
         base: &Base,
         kernel: Arc<dyn Kernel>,
     ) -> Result<LogNormalizer> {
-        let bridge = Bridge::new(base.energy.clone(), Arc::new(target))?;
-        let (mean, found) = self.run(backend, bridge, kernel, base.start(self.chains, self.seed), self.betas.clone())?;
+        let target: Arc<dyn Energy> = Arc::new(target);
+        unconstrained("base", &base.energy)?;
+        let bridge = Bridge::new(base.energy.clone(), target.clone())?;
+        let (mean, mut found) = self.run(backend, bridge, kernel, base.start(self.chains, self.seed), self.betas.clone())?;
+        if let Some(constraints) = target.constraints() {
+            found.positions = constraints.positions(&found.positions, self.chains);
+        }
         Ok(LogNormalizer { ln_z: base.ln_z + mean.value, ..found })
     }
 
@@ -230,7 +236,10 @@ impl AnnealedImportance {
         kernel: Arc<dyn Kernel>,
         draws: Start,
     ) -> Result<LogNormalizer> {
-        let bridge = Bridge::new(Arc::new(target), base.energy.clone())?;
+        let target: Arc<dyn Energy> = Arc::new(target);
+        unconstrained("base", &base.energy)?;
+        unconstrained("target of annealed importance sampling in reverse", &target)?;
+        let bridge = Bridge::new(target, base.energy.clone())?;
         let backwards = self.betas.iter().rev().skip(1).map(|beta| 1.0 - beta).chain([1.0]).collect();
         let (mean, found) = self.run(backend, bridge, kernel, draws, backwards)?;
         Ok(LogNormalizer { ln_z: base.ln_z - mean.value, ..found })
@@ -280,6 +289,14 @@ impl AnnealedImportance {
             return Err(Error::setting("steps at each beta", 0, "must be at least 1"));
         }
         Ok(())
+    }
+}
+
+/// Refuses an energy whose draws are positions where free coordinates are wanted.
+fn unconstrained(what: &str, energy: &Arc<dyn Energy>) -> Result<()> {
+    match energy.constraints() {
+        None => Ok(()),
+        Some(_) => Err(Error::Unsupported(format!("{} is constrained and cannot be the {what}", energy.name()))),
     }
 }
 

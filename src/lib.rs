@@ -25,6 +25,7 @@ mod schedule;
 mod start;
 pub mod store;
 pub mod train;
+pub mod transform;
 
 pub use adapt::Warmup;
 pub use backend::Backend;

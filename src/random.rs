@@ -49,7 +49,7 @@ pub enum Stream {
     /// The forward process of a diffusion.
     Forward = 40,
     /// The base of a normalising flow, and its first parameters.
-    Flow = 41,
+    Flow = 48,
     /// The initial parameters of a network.
     Network = 42,
     /// Noise for a network to predict.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Call, Energy, Params,
-    compose::{add_generated, common_dim, offsets, spread_parts},
+    compose::{add_generated, common_dim, offsets, spread_parts, unconstrained},
 };
 use crate::{Error, Result, error::positive, program::Composer};
 
@@ -34,13 +34,15 @@ impl Convex {
     /// With weights wᵢ > 0 (any sum), one a part; parts of equal dimension.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no part or a weight is not above zero; [`Error::Shape`] where lengths or dimensions differ.
+    /// [`Error::Setting`] where there is no part or a weight is not above zero; [`Error::Shape`] where lengths or dimensions differ;
+    /// [`Error::Unsupported`] where a part is constrained.
     pub fn new(weights: &[f64], parts: impl Into<Vec<Arc<dyn Energy>>>) -> Result<Self> {
         let log = |&weight: &f64| positive("weight of the convex mixture", weight).map(f64::ln);
         Self::with_log_weights(weights.iter().map(log).collect::<Result<_>>()?, parts.into())
     }
 
     pub(super) fn with_log_weights(log_weights: Vec<f64>, parts: Vec<Arc<dyn Energy>>) -> Result<Self> {
+        unconstrained("convex mixture", &parts)?;
         let dim = common_dim("convex mixture", &parts)?;
         if log_weights.len() != parts.len() {
             return Err(Error::shape("weights of the convex mixture", parts.len(), log_weights.len()));

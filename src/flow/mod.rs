@@ -11,11 +11,23 @@
 //!
 //! Source: Dinh, Sohl-Dickstein and Bengio: Density estimation using Real NVP (2017).
 
+mod adam;
+mod adversarial;
+mod contrastive;
 mod coupling;
 mod energy;
+mod file;
+mod likelihood;
 mod pass;
+mod proposal;
+mod variational;
 
+pub use adversarial::{Adversarial, Adversary, Phases};
+pub use contrastive::{Contest, Contrast, Contrastive};
+pub use likelihood::{Likelihood, Training};
 pub use pass::{Grads, Mapped, Pass};
+pub use proposal::Proposal;
+pub use variational::Variational;
 
 use crate::{
     Error, Result,
@@ -173,7 +185,7 @@ fn shape(dim: usize, layers: usize, hidden: usize) -> Result<Vec<Layer>> {
     }
     let mut at = 0;
     let layer = |l: usize| {
-        let (kept, moved) = (0..dim).partition(|i| (i + l) % 2 == 0);
+        let (kept, moved) = (0..dim).partition(|i| (i + l).is_multiple_of(2));
         let layer = Layer { kept, moved, hidden, at };
         at += layer.params();
         layer

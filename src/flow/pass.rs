@@ -143,7 +143,12 @@ impl Flow {
     }
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// The flow that was passed.
+    pub fn flow(&self) -> &'a Flow {
+        self.flow
+    }
+
     /// log q of each point: of those that came out of a forward pass, of those that went into an inverse one.
     pub fn log_densities(&self) -> Vec<f64> {
         let sign = if self.direction == Direction::Forward { -1.0 } else { 1.0 };

@@ -112,7 +112,7 @@ fn write(path: &Path, header: &[u8], data: &[Box<dyn Bytes + '_>]) -> std::io::R
 }
 
 /// Checks that a file can be written there later.
-pub(super) fn check_place(path: &Path) -> Why<()> {
+pub(crate) fn check_place(path: &Path) -> Why<()> {
     if path.file_name().is_none() || path.is_dir() {
         return Err("must be the name of a file".into());
     }
@@ -174,7 +174,7 @@ impl Sealed {
     }
 
     /// The first number of a tensor's shape.
-    pub(super) fn rows(&self, name: &str) -> Why<usize> {
+    pub(crate) fn rows(&self, name: &str) -> Why<usize> {
         self.info(name)?.shape.first().copied().ok_or_else(|| format!("has no rows in `{name}`"))
     }
 

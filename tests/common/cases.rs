@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use ergodic::{
+    Result,
     diffusion::NoiseSchedule,
     energy::{
-        Ackley, Banana, Compose, Convex, DoubleWell, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring,
-        Rosenbrock, Sum, TwoMoons,
+        Ackley, Banana, Beta, Call, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential, Funnel, Gamma,
+        Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock, StudentT, Sum, TwoMoons,
     },
     kernel::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
         Variance,
     },
     net::{Activation, Mlp},
+    program::Composer,
+    transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
 
 /// A named case.
@@ -59,10 +62,70 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("convex_5", Arc::new(DoubleWell::new(5, 1.0).unwrap().mixed_with(0.4, Ring::new(5, 2.0, 0.5).unwrap()).unwrap())),
         ("convex_of_gaussians", Arc::new(convex_of_gaussians())),
         ("nested", Arc::new(nested())),
+        ("gamma_3", Arc::new(Gamma::new(3, 2.5, 2.0).unwrap().constrain(0..3, Log::above(0.0)).unwrap())),
+        ("exponential_1", Arc::new(Exponential::new(1, 1.5).unwrap().constrain(0..1, Log::above(0.0)).unwrap())),
+        ("beta_5", Arc::new(Beta::new(5, 2.0, 3.0).unwrap().constrain(0..5, Logit::between(0.0, 1.0)).unwrap())),
+        ("inverse_gamma_2", Arc::new(InverseGamma::new(2, 3.0, 2.0).unwrap().constrain(0..2, Log::above(0.0)).unwrap())),
+        ("half_cauchy_2", Arc::new(HalfCauchy::new(2, 1.5).unwrap().constrain(0..2, Log::above(0.0)).unwrap())),
+        ("student_t_4", Arc::new(StudentT::new(4, 5.0, 0.5, 1.2).unwrap())),
+        ("dirichlet_2", Arc::new(Dirichlet::new(&[1.5, 2.5]).unwrap().constrain(0..2, StickBreaking).unwrap())),
+        (
+            "dirichlet_6",
+            Arc::new(Dirichlet::new(&[1.0, 2.0, 3.0, 1.5, 0.7, 2.5]).unwrap().constrain(0..6, StickBreaking).unwrap()),
+        ),
+        ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
+        ("constrained_11", Arc::new(constrained())),
         ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
         ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
         ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
+}
+
+/// Every transform, on ranges that begin and end within lanes; the last coordinate is free.
+pub fn constrained() -> Constrained {
+    constrained_of(11)
+}
+
+/// The same in `dim` ≥ 11 dimensions; the simplex takes those that are more.
+pub fn constrained_of(dim: usize) -> Constrained {
+    let means: Vec<_> = (0..dim).map(|i| 0.3 * (i % 4) as f64).collect();
+    let positions = Gaussian::diagonal(means, &vec![1.3; dim]).unwrap();
+    let rest = dim - 6;
+    let constrained = positions.constrain(0..1, Log::below(2.0)).unwrap().constrain(1..rest, StickBreaking).unwrap();
+    let constrained = constrained.constrain(rest..rest + 2, Logit::between(-1.0, 3.0)).unwrap();
+    let constrained = constrained.constrain(rest + 2..rest + 4, Ordered).unwrap();
+    constrained.constrain(rest + 4..rest + 5, Affine::new(0.5, -1.5)).unwrap()
+}
+
+/// An energy as its free coordinates see it, which are then its positions.
+#[derive(Debug)]
+pub struct Free(pub Arc<dyn Energy>);
+
+impl Energy for Free {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn params(&self) -> Vec<f32> {
+        self.0.params()
+    }
+    fn compose(&self, program: &mut Composer) -> Result<Call> {
+        self.0.compose(program)
+    }
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        self.0.energy(params, x)
+    }
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        self.0.energy_and_grad(params, x, grad)
+    }
+    fn has_noise_levels(&self) -> bool {
+        self.0.has_noise_levels()
+    }
+    fn spread(&self) -> Option<Vec<usize>> {
+        self.0.spread()
+    }
 }
 
 /// Energies of so many dimensions that a chain is run by several invocations, and of no multiple of their blocks.

@@ -2,8 +2,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod contrastive;
+mod data;
+mod device;
+mod em;
+mod likelihood;
 mod passes;
 mod reference;
+mod variational;
 
 use common::Suite;
 use ergodic::{
@@ -13,7 +19,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [passes::add] {
+    for add in [passes::add, device::add, likelihood::add, variational::add, contrastive::add] {
         suite = add(suite);
     }
     suite.run()

@@ -249,7 +249,7 @@ pub(super) fn gaussian_flow() -> Flow {
 /// The shares of draws in the cells of a grid, against the density by quadrature; and log q of the draws.
 fn draws() {
     let flow = flow(2, 4, 12, 0.3, 9);
-    let count = 1_000_000;
+    let count = 300_000;
     let drawn = flow.sample(count, 5, 0);
     let density = flow.log_density(&drawn.positions).unwrap();
     let off = density.iter().zip(&drawn.log_densities).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

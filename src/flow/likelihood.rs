@@ -1,0 +1,130 @@
+//! Training by maximum likelihood.
+
+use super::{Flow, adam::Adam};
+use crate::{
+    Error, Result, Schedule,
+    error::positive,
+    random::{Stream, key, threefry},
+};
+
+/// How to train. [`Default`]: batches of 512 and a constant rate of 0.003.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// Points an update, of data and of the flow each.
+    pub batch: usize,
+    /// The flow's learning rate as a function of the update.
+    pub rate: Schedule,
+    /// Seed of all random numbers.
+    pub seed: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self { batch: 512, rate: 0.003.into(), seed: 1 }
+    }
+}
+
+impl Training {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.batch == 0 {
+            return Err(Error::setting("batch", 0, "must be at least 1"));
+        }
+        self.rate.validate("learning rate", positive)
+    }
+
+    /// The points of an update, drawn with replacement, `[dim][point]`.
+    pub(super) fn draw(&self, dim: usize, data: &[f32], update: u64) -> Result<Vec<f32>> {
+        let count = data.len() / dim;
+        if count == 0 || data.len() != dim * count {
+            return Err(Error::shape("data ([dim][point])", dim * count.max(1), data.len()));
+        }
+        let key = key(self.seed, Stream::Shuffle, update);
+        let row = |i: usize| ((u64::from(threefry(key, [i as u32, 1])[0]) * count as u64) >> 32) as usize;
+        let rows: Vec<_> = (0..self.batch).map(row).collect();
+        let batch: Vec<_> = data.chunks(count).flat_map(|values| rows.iter().map(|&row| values[row])).collect();
+        match batch.iter().position(|x| !x.is_finite()) {
+            None => Ok(batch),
+            Some(at) => {
+                let point = rows[at % self.batch];
+                Err(Error::setting(
+                    format!("coordinate {} of data point {point}", at / self.batch),
+                    batch[at],
+                    "must be finite",
+                ))
+            }
+        }
+    }
+}
+
+/// Training left the finite range; the state is that before the update.
+pub(super) fn diverged(what: &str, rate: &Schedule, update: u64) -> Error {
+    Error::setting(what, rate.at(update), format!("training diverged in update {update}; lower it"))
+}
+
+/// A flow in training by maximum likelihood: maximises Σ log q(xₙ). What follows depends on this state, the settings and the data
+/// alone, bit for bit.
+///
+/// ```
+/// # use ergodic::flow::{Flow, Likelihood, Training};
+/// let data: Vec<f32> = (0..200).map(|i| (i as f32 / 30.0).sin()).collect();    // [dim][point]
+/// let mut trainer = Likelihood::new(Flow::new(2, 4, 8, 1)?, Training::default())?;
+/// let before = trainer.advance(&data, 10)?;
+/// let after = trainer.advance(&data, 50)?;
+/// assert!(after > before);
+/// # Ok::<(), ergodic::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Likelihood {
+    pub(super) settings: Training,
+    pub(super) flow: Flow,
+    pub(super) adam: Adam,
+    pub(super) updates: u64,
+}
+
+impl Likelihood {
+    /// Starts to train a flow.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where a setting is outside of its range.
+    pub fn new(flow: Flow, settings: Training) -> Result<Self> {
+        settings.check()?;
+        let adam = Adam::new(flow.params().len());
+        Ok(Self { settings, flow, adam, updates: 0 })
+    }
+
+    /// The flow as it is now.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Updates by batches of the data, `[dim][point]`; the mean log-density of the batches, each before its update.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a point is not finite, or where the
+    /// parameters would leave the finite range (the state is then that before this update).
+    pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<f64> {
+        let mut sum = 0.0;
+        for _ in 0..updates {
+            let batch = self.settings.draw(self.flow.dim(), data, self.updates)?;
+            let x: Vec<_> = batch.into_iter().map(f64::from).collect();
+            let pass = self.flow.inverse_pass(&x)?;
+            let count = self.settings.batch as f64;
+            let grad = pass.reverse_density(&vec![-count.recip(); self.settings.batch])?;
+            let likelihood = pass.log_densities().iter().sum::<f64>() / count;
+            let rate = self.settings.rate.at(self.updates);
+            let mut adam = self.adam.clone();
+            let moved = adam.step(self.flow.params(), &grad.params, rate, self.updates).filter(|_| likelihood.is_finite());
+            let moved = moved.ok_or_else(|| diverged("learning rate", &self.settings.rate, self.updates))?;
+            self.flow.set_params(&moved)?;
+            self.adam = adam;
+            self.updates += 1;
+            sum += likelihood;
+        }
+        Ok(sum / updates.max(1) as f64)
+    }
+}

@@ -1,0 +1,265 @@
+//! Flow-contrastive estimation and adversarial training on data whose law is known: what the energy, its normaliser and the flow learn.
+
+use std::{f64::consts::LN_2, sync::Arc};
+
+use ergodic::{
+    Backend, Error, Result, Schedule,
+    energy::{Call, Energy, Params},
+    flow::{Adversarial, Adversary, Contest, Contrast, Contrastive, Flow, Training},
+    program::Composer,
+    train::{Block, Order, Trainable},
+};
+
+use super::{
+    common::{Suite, stats},
+    data::{area, cells, divergence, energies, ln_z, pinwheel, pinwheel_log_density},
+    passes::gaussian_flow,
+};
+
+pub(super) fn add(suite: Suite) -> Suite {
+    suite
+        .test("a fixed Gaussian as noise: the energy and its normaliser", || {
+            let mut trainer = contrastive(false, 0.02);
+            trainer.advance(&data(), UPDATES).unwrap();
+            learned(&trainer).unwrap();
+        })
+        .test("the flow as noise: the energy, its normaliser and the flow", || {
+            let mut trainer = contrastive(true, 0.02);
+            trainer.advance(&data(), UPDATES).unwrap();
+            learned(&trainer).unwrap();
+            assert!(of_flow(trainer.flow()) < 0.02, "KL(data ‖ flow) = {}", of_flow(trainer.flow()));
+            let Contest { value, accuracy } = trainer.advance(&data(), 20).unwrap();
+            assert!((value + 2.0 * LN_2).abs() < 0.01 && (accuracy - 0.5).abs() < 0.02, "V = {value}, accuracy {accuracy}");
+        })
+        .test("the flow alone finds the data where the energy is right", || {
+            let energy = Quadratic::of_data();
+            let c = ln_z(&energies(&energy));
+            let settings = settings(true, 1e-12);
+            let flow = Flow::new(2, 4, 4, 1).unwrap();
+            let mut trainer = Contrastive::new(&Backend::cpu(), Arc::new(energy), c, flow, settings).unwrap();
+            let before = of_flow(trainer.flow());
+            trainer.advance(&data(), UPDATES).unwrap();
+            assert!(
+                before > 0.3 && of_flow(trainer.flow()) < 0.01,
+                "KL(data ‖ flow) from {before} to {}",
+                of_flow(trainer.flow())
+            );
+        })
+        .test("planted: a normaliser that is not learned is found", || {
+            // A trainer made anew has its first normaliser again.
+            let mut energy: Arc<dyn Trainable> = Arc::new(Quadratic::start());
+            let mut last = None;
+            for _ in 0..100 {
+                let mut settings = settings(false, 0.02);
+                settings.energy_rate = 0.01.into();
+                let mut trainer = Contrastive::new(&Backend::cpu(), energy, 0.0, noise(), settings).unwrap();
+                trainer.advance(&data(), 10).unwrap();
+                energy = trainer.energy().unwrap();
+                last = Some(trainer);
+            }
+            learned(&last.unwrap()).unwrap_err();
+        })
+        .test("adversarial: the energy, the flow and the bound of ln Z", || {
+            let mut trainer = adversarial();
+            trainer.advance(&data(), 1_500).unwrap();
+            let energy = trainer.energy().unwrap();
+            let off = divergence(&log_data(), &energies(&*energy));
+            assert!(off < 0.01, "KL(data ‖ energy) = {off}");
+            assert!(of_flow(trainer.flow()) < 0.02, "KL(data ‖ flow) = {}", of_flow(trainer.flow()));
+            let bound = -trainer.advance(&data(), 20).unwrap().free_energy;
+            let truth = ln_z(&energies(&*trainer.energy().unwrap()));
+            assert!((bound - truth).abs() < 0.02, "−F = {bound}, ln Z = {truth}");
+        })
+        .test("the pinwheel's density is that of its points", || {
+            let log_p = cells(pinwheel_log_density);
+            let mass = log_p.iter().map(|l| l.exp()).sum::<f64>() * area();
+            assert!((mass - 1.0).abs() < 1e-5, "∫ p = {mass}");
+            let (count, entropy) = (50_000, log_p.iter().filter(|l| **l > -700.0).map(|l| -l.exp() * l).sum::<f64>() * area());
+            let x = pinwheel(count, 1);
+            let values: Vec<_> = (0..count).map(|p| -pinwheel_log_density(x[p].into(), x[count + p].into())).collect();
+            stats::accept("the mean of −log p", stats::p_of_z(stats::z_of_mean(values.iter().copied(), entropy)));
+        })
+        .test("resumed equals uninterrupted, against a flow", resumed)
+        .test("contests that cannot be are refused", refused)
+}
+
+const UPDATES: u64 = 1_500;
+
+/// N((1, −½), (2, 0.9; 0.9, 0.7)).
+fn data() -> Vec<f32> {
+    gaussian_flow().sample(16_384, 4, 0).positions.into_iter().map(|x| x as f32).collect()
+}
+
+/// log of its density in all cells.
+fn log_data() -> Vec<f64> {
+    let (flow, values) = (gaussian_flow(), Energy::params(&gaussian_flow()));
+    cells(|x, y| -flow.energy(Params::new(&values), &[x, y]))
+}
+
+fn of_flow(flow: &Flow) -> f64 {
+    divergence(&log_data(), &energies(flow))
+}
+
+/// N(0, 1.5²) in both coordinates.
+fn noise() -> Flow {
+    let mut params = Flow::new(2, 2, 1, 0).unwrap().params().to_vec();
+    let u = 1.5f64.ln() / 2.0;
+    for log_scale in [6, 14] {
+        params[log_scale] = (2.0 * u / (1.0 - u * u).sqrt()) as f32;
+    }
+    Flow::from_params(2, 2, 1, params).unwrap()
+}
+
+fn settings(moves_flow: bool, energy_rate: f64) -> Contrast {
+    let rate = Schedule::cosine(0.01, 1e-4, UPDATES);
+    Contrast {
+        training: Training { batch: 512, rate, seed: 2 },
+        energy_rate: Schedule::cosine(energy_rate, energy_rate / 100.0, UPDATES),
+        moves_flow,
+    }
+}
+
+fn contrastive(moves_flow: bool, energy_rate: f64) -> Contrastive {
+    let flow = if moves_flow { Flow::new(2, 4, 4, 1).unwrap() } else { noise() };
+    Contrastive::new(&Backend::cpu(), Arc::new(Quadratic::start()), 0.0, flow, settings(moves_flow, energy_rate)).unwrap()
+}
+
+fn adversary() -> Adversary {
+    Adversary {
+        training: Training { batch: 512, rate: Schedule::cosine(0.01, 1e-4, 3_000), seed: 2 },
+        energy_rate: Schedule::cosine(0.01, 1e-4, 1_500),
+        flow_updates: 2,
+    }
+}
+
+fn adversarial() -> Adversarial {
+    Adversarial::new(&Backend::cpu(), Arc::new(Quadratic::start()), Flow::new(2, 4, 4, 1).unwrap(), adversary()).unwrap()
+}
+
+/// KL(data ‖ energy) below 0.005 (16,384 points leave 5 / 32,768, and the last batches as much again) and c within 0.05 of ln Z.
+fn learned(trainer: &Contrastive) -> Result<(), String> {
+    let energy = energies(&*trainer.energy().unwrap());
+    let (off, c, truth) = (divergence(&log_data(), &energy), trainer.log_normalizer(), ln_z(&energy));
+    if off < 0.005 && (c - truth).abs() < 0.05 {
+        Ok(())
+    } else {
+        Err(format!("KL(data ‖ energy) = {off}, c = {c} for ln Z = {truth}"))
+    }
+}
+
+fn resumed() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("contest.safetensors");
+    let energy = || Arc::new(Quadratic::start());
+    let cpu = Backend::cpu();
+
+    let (mut whole, mut half) = (contrastive(true, 0.02), contrastive(true, 0.02));
+    whole.advance(&data, 20).unwrap();
+    half.advance(&data, 10).unwrap();
+    half.save(&path).unwrap();
+    let mut half = Contrastive::resume(&path, &cpu, energy(), settings(true, 0.02)).unwrap();
+    half.advance(&data, 10).unwrap();
+    assert_eq!(half.flow(), whole.flow());
+    assert_eq!(half.energy().unwrap().params(), whole.energy().unwrap().params());
+    assert_eq!(half.log_normalizer(), whole.log_normalizer());
+    assert!(matches!(Flow::load(&path), Err(Error::Checkpoint { .. })));
+
+    let (mut whole, mut half) = (adversarial(), adversarial());
+    whole.advance(&data, 20).unwrap();
+    half.advance(&data, 10).unwrap();
+    half.save(&path).unwrap();
+    let mut half = Adversarial::resume(&path, &cpu, energy(), adversary()).unwrap();
+    half.advance(&data, 10).unwrap();
+    assert_eq!(half.flow(), whole.flow());
+    assert_eq!(half.energy().unwrap().params(), whole.energy().unwrap().params());
+}
+
+fn refused() {
+    let (cpu, energy) = (Backend::cpu(), || Arc::new(Quadratic::start()));
+    let wide = || Flow::new(3, 2, 2, 1).unwrap();
+    let flow = || Flow::new(2, 2, 2, 1).unwrap();
+    assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, wide(), Contrast::default()), Err(Error::Shape { .. })));
+    assert!(matches!(Adversarial::new(&cpu, energy(), wide(), Adversary::default()), Err(Error::Shape { .. })));
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let settings = Contrast { energy_rate: bad.into(), ..Default::default() };
+        assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, flow(), settings), Err(Error::Setting { .. })));
+        let settings = Adversary { energy_rate: bad.into(), ..Default::default() };
+        assert!(matches!(Adversarial::new(&cpu, energy(), flow(), settings), Err(Error::Setting { .. })));
+    }
+    for bad in [f64::NAN, f64::INFINITY] {
+        let refused = Contrastive::new(&cpu, energy(), bad, flow(), Contrast::default());
+        assert!(matches!(refused, Err(Error::Setting { .. })));
+    }
+    let settings = Adversary { flow_updates: 0, ..Default::default() };
+    assert!(matches!(Adversarial::new(&cpu, energy(), flow(), settings), Err(Error::Setting { .. })));
+    let mut trainer = contrastive(true, 0.02);
+    assert!(matches!(trainer.advance(&[1.0; 3], 1), Err(Error::Shape { .. })));
+    assert!(matches!(trainer.advance(&[f32::NAN; 4], 1), Err(Error::Setting { .. })));
+    assert_eq!(trainer.updates(), 0);
+}
+
+/// E(x) = ½ (p₀ x² + 2 p₁ x y + p₂ y²) + p₃ x + p₄ y: every Gaussian of the plane, linear in its parameters.
+#[derive(Debug, Clone)]
+struct Quadratic([f32; 5]);
+
+impl Quadratic {
+    fn start() -> Self {
+        Self([1.0, 0.0, 1.0, 0.0, 0.0])
+    }
+
+    /// That of the data: precision (0.7, −0.9; −0.9, 2)/0.59, times −mean.
+    fn of_data() -> Self {
+        let [a, b, d] = [0.7, -0.9, 2.0].map(|p| p / 0.59);
+        Self([a, b, d, -(a - 0.5 * b), -(b - 0.5 * d)].map(|p| p as f32))
+    }
+}
+
+fn features([x, y]: [f64; 2]) -> [f64; 5] {
+    [0.5 * x * x, x * y, 0.5 * y * y, x, y]
+}
+
+impl Energy for Quadratic {
+    fn name(&self) -> String {
+        "quadratic".into()
+    }
+
+    fn dim(&self) -> usize {
+        2
+    }
+
+    fn params(&self) -> Vec<f32> {
+        self.0.to_vec()
+    }
+
+    fn compose(&self, _program: &mut Composer) -> Result<Call> {
+        Err(Error::Unsupported("the quadratic runs on the CPU".into()))
+    }
+
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        features([x[0], x[1]]).iter().enumerate().map(|(i, f)| params.get(i) * f).sum()
+    }
+
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        grad[0] = params.get(0) * x[0] + params.get(1) * x[1] + params.get(3);
+        grad[1] = params.get(1) * x[0] + params.get(2) * x[1] + params.get(4);
+        self.energy(params, x)
+    }
+}
+
+impl Trainable for Quadratic {
+    fn blocks(&self) -> Vec<Block> {
+        vec![Block::new("natural", [5], false)]
+    }
+
+    fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
+        Ok(Arc::new(Self(params.try_into().unwrap())))
+    }
+
+    fn jet(&self, params: &[f64], x: &[f64], _v: &[f64], _order: Order) -> [f64; 3] {
+        [features([x[0], x[1]]).iter().zip(params).map(|(f, p)| f * p).sum(), 0.0, 0.0]
+    }
+
+    fn jet_param_grad(&self, _params: &[f64], x: &[f64], _v: &[f64], adjoints: [f64; 3], grad: &mut [f64]) {
+        grad.iter_mut().zip(features([x[0], x[1]])).for_each(|(g, f)| *g += adjoints[0] * f);
+    }
+}
