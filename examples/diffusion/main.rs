@@ -162,7 +162,7 @@ fn learn(own: &Own, law: &Mixture, schedule: &NoiseSchedule) -> Result<(NoiseNet
         true => NoiseNetwork::energy(2, &[128, 128], silu, seed)?,
         false => NoiseNetwork::new(2, &[128, 128], silu, seed)?,
     };
-    let steps: u64 = if own.options.quick { 600 } else { 6_000 };
+    let steps: u64 = if own.options.quick { 1_500 } else { 12_000 };
     let settings = Training { batch: 512, rate: Schedule::cosine(0.004, 1e-5, steps), average: 0.99, seed };
     let batch = settings.batch;
     let mut trainer = Trainer::new(network, schedule.noise_levels(), settings)?;

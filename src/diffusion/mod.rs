@@ -28,6 +28,7 @@
 mod batch;
 mod likelihood;
 mod network;
+mod real;
 mod sampler;
 mod schedule;
 mod train;

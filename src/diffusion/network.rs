@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::real::Real;
 use crate::{
     Error, Result,
     energy::{Call, Energy, Params},
@@ -82,22 +83,27 @@ impl NoiseNetwork {
         self.dim > 1 && self.network.sizes()[self.network.layers()] == 1
     }
 
-    /// What the network sees of y at a noise level: √ᾱ y and the embedding.
-    pub(super) fn inputs(&self, sigma: f64, y: impl Iterator<Item = f64>) -> Vec<f64> {
+    /// Appends what the network sees of y at a noise level: √ᾱ y and the embedding.
+    pub(super) fn inputs<T: Real>(&self, sigma: f64, y: impl Iterator<Item = f64>, inputs: &mut Vec<T>) {
         let kept = (1.0 + sigma * sigma).sqrt().recip();
-        let mut inputs: Vec<f64> = y.map(|y| kept * y).collect();
+        inputs.extend(y.map(|y| T::of(kept * y)));
         let (mut c, mut s) = (kept, sigma * kept);
         for _ in 0..DOUBLINGS {
-            inputs.extend([c, s]);
+            inputs.extend([T::of(c), T::of(s)]);
             (c, s) = (c * c - s * s, 2.0 * c * s);
         }
+    }
+
+    fn seen(&self, sigma: f64, y: &[f64]) -> Vec<f64> {
+        let mut inputs = Vec::new();
+        self.inputs(sigma, y.iter().copied(), &mut inputs);
         inputs
     }
 
     /// ε at y and σ > 0, and f for an energy, else zero.
     fn predict(&self, params: Params<'_>, sigma: f64, y: &[f64]) -> (Vec<f64>, f64) {
         let param = |i: usize| params.get(i);
-        let tape = self.network.forward(&param, [self.inputs(sigma, y.iter().copied()), Vec::new(), Vec::new()]);
+        let tape = self.network.forward(&param, [self.seen(sigma, y), Vec::new(), Vec::new()]);
         let output = tape.output()[0].clone();
         if !self.is_energy() {
             return (output, 0.0);
@@ -167,7 +173,7 @@ impl Energy for NoiseNetwork {
         if !self.is_energy() || sigma == 0.0 {
             return 0.0;
         }
-        let input: Jet = [self.inputs(sigma, x.iter().copied()), Vec::new(), Vec::new()];
+        let input: Jet = [self.seen(sigma, x), Vec::new(), Vec::new()];
         let tape = self.network.forward(&|i| params.get(i), input);
         tape.output()[0][0] * (1.0 + sigma * sigma).sqrt() / sigma
     }
@@ -197,7 +203,7 @@ impl Energy for NoiseNetwork {
         if sigma == 0.0 {
             return Some(0.0);
         }
-        let inputs = self.inputs(sigma, x.iter().copied());
+        let inputs = self.seen(sigma, x);
         let along = |i: usize| {
             let mut axis = vec![0.0; inputs.len()];
             axis[i] = 1.0;

@@ -2,7 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{NoiseNetwork, batch::Batch};
+use super::{
+    NoiseNetwork,
+    batch::{Batch, Weights},
+    real::Real,
+};
 use crate::{
     Error, Result,
     energy::Energy,
@@ -14,12 +18,12 @@ use crate::{
 const TOGETHER: usize = 256;
 
 /// Many points on their way from noise to data under a [`NoiseNetwork`]: what [`Chains`](crate::Chains) of it under [`Reverse`] do, with
-/// the same random numbers, several times faster, since here a layer is one matrix product for many points. It has no reports and no
+/// the same random numbers, several times faster on a CPU, since here a layer is one matrix product for many points, in f32. It has no reports and no
 /// checkpoints, and no twin of [`ProbabilityFlow`](crate::kernel::ProbabilityFlow); those are for chains.
 #[derive(Debug)]
 pub struct Sampler {
     network: NoiseNetwork,
-    params: Vec<f64>,
+    weights: Weights<f32>,
     kernel: Reverse,
     seed: u64,
     steps: u64,
@@ -39,8 +43,9 @@ impl Sampler {
         let dim = network.dim();
         let start = kernel.start().positions(dim, 0, points, 1, seed)?;
         let positions = (0..start.len()).map(|k| f64::from(start[k % dim * points + k / dim])).collect();
-        let params = network.params().iter().map(|&p| f64::from(p)).collect();
-        Ok(Self { network, params, kernel, seed, steps: 0, positions })
+        let params: Vec<f64> = network.params().iter().map(|&p| f64::from(p)).collect();
+        let weights = Weights::new(network.network(), &params);
+        Ok(Self { network, weights, kernel, seed, steps: 0, positions })
     }
 
     /// Steps so far.
@@ -61,17 +66,17 @@ impl Sampler {
         let slots = self.kernel.slots(dim);
         let epochs = Epochs::new(slots);
         let controls: Vec<(u64, Control)> = (self.steps..self.steps + steps).map(|k| (k, self.kernel.control(k))).collect();
-        let (network, params, seed) = (&self.network, self.params.as_slice(), self.seed);
+        let (network, weights, seed) = (&self.network, &self.weights, self.seed);
         self.positions.par_chunks_mut(TOGETHER * dim).enumerate().for_each(|(block, positions)| {
-            let mut z = vec![0.0; dim];
+            let (mut z, mut inputs) = (vec![0.0; dim], Vec::new());
             for &(k, control) in &controls {
                 let sigma = f64::from(control.level).sqrt();
                 if sigma == 0.0 {
                     break;
                 }
-                let inputs: Vec<f64> =
-                    positions.chunks_exact(dim).flat_map(|y| network.inputs(sigma, y.iter().copied())).collect();
-                let noises = network.noises(params, &inputs);
+                inputs.clear();
+                positions.chunks_exact(dim).for_each(|y| network.inputs(sigma, y.iter().copied(), &mut inputs));
+                let noises = network.noises(weights, &inputs);
                 let (a, temperature) = (f64::from(control.step_size), f64::from(control.temperature));
                 let noise = (2.0 * a * temperature).sqrt();
                 let key = key(seed, Stream::Transition, epochs.epoch(k));
@@ -79,7 +84,7 @@ impl Sampler {
                     let chain = (block * TOGETHER + i) as u32;
                     Draws::new(key, chain, epochs.step_in_epoch(k) * slots).normals(0, &mut z);
                     for ((y, found), z) in y.iter_mut().zip(found).zip(&z) {
-                        *y += noise * z - a * found / sigma;
+                        *y += noise * z - a / sigma * f64::from(*found);
                     }
                 }
             }
@@ -90,13 +95,13 @@ impl Sampler {
 
 impl NoiseNetwork {
     /// ε of inputs `[point][unit]`, `[point][dim]`.
-    pub(super) fn noises(&self, params: &[f64], inputs: &[f64]) -> Vec<f64> {
-        let batch = Batch::forward(self.network(), params, inputs, &[]);
+    pub(super) fn noises<T: Real>(&self, weights: &Weights<T>, inputs: &[T]) -> Vec<T> {
+        let batch = Batch::forward(weights, inputs, &[]);
         if !self.is_energy() {
             return batch.output().to_vec();
         }
         let width = self.network().sizes()[0];
-        let below = batch.reverse(&vec![1.0; inputs.len() / width], None);
+        let below = batch.reverse(&vec![T::one(); inputs.len() / width], None);
         below.chunks_exact(width).flat_map(|row| row[..self.dim()].to_vec()).collect()
     }
 }

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{NoiseNetwork, batch::Batch};
+use super::{
+    NoiseNetwork,
+    batch::{Batch, Weights},
+    real::Real,
+};
 use crate::{
     Error, Result, Schedule,
     energy::Energy,
@@ -108,7 +112,7 @@ impl Trainer {
         let before = self.clone();
         let mut sum = 0.0;
         for _ in 0..steps {
-            let (loss, grad) = self.loss_and_grad(data);
+            let (loss, grad) = self.loss_and_grad::<f32>(data);
             if loss.is_nan() || loss > MOST_LOSS {
                 let (step, rate) = (self.steps, self.settings.rate.at(self.steps));
                 *self = before;
@@ -121,12 +125,13 @@ impl Trainer {
     }
 
     /// The loss a coordinate of this step's batch, and its gradient.
-    fn loss_and_grad(&self, data: &[f32]) -> (f64, Vec<f64>) {
+    fn loss_and_grad<T: Real>(&self, data: &[f32]) -> (f64, Vec<f64>) {
+        let weights = Weights::<T>::new(self.network.network(), &self.params);
         let (dim, batch) = (self.network.dim(), self.settings.batch);
         let parts: Vec<_> = (0..batch)
             .into_par_iter()
             .step_by(TOGETHER)
-            .map(|first| self.part(data, first, TOGETHER.min(batch - first)))
+            .map(|first| self.part(&weights, data, first, TOGETHER.min(batch - first)))
             .collect();
         let scale = 1.0 / (batch * dim) as f64;
         let mut grad = vec![0.0; self.params.len()];
@@ -139,9 +144,8 @@ impl Trainer {
     }
 
     /// Σ ‖ε − z‖² over some points of this step's batch, and its gradient.
-    fn part(&self, data: &[f32], first: usize, count: usize) -> (f64, Vec<f64>) {
+    fn part<T: Real>(&self, weights: &Weights<T>, data: &[f32], first: usize, count: usize) -> (f64, Vec<f64>) {
         let (dim, points) = (self.network.dim(), data.len() / self.network.dim());
-        let network = self.network.network();
         let key = key(self.settings.seed, Stream::Denoise, self.steps);
         let (mut inputs, mut noise) = (Vec::new(), vec![0.0; dim * count]);
         let one_of = |bits: [u32; 2], n: usize| ((uniform(bits) * n as f64) as usize).min(n - 1);
@@ -151,28 +155,28 @@ impl Trainer {
             let sigma = self.levels[one_of(draws.bits(normal_slots(dim)), self.levels.len())];
             let point = one_of(draws.bits(normal_slots(dim) + 1), points);
             let y = z.iter().enumerate().map(|(i, z)| f64::from(data[i * points + point]) + sigma * z);
-            inputs.extend(self.network.inputs(sigma, y));
+            self.network.inputs(sigma, y, &mut inputs);
         }
         let mut grad = vec![0.0; self.params.len()];
-        let residual = |found: &[f64]| found.iter().zip(&noise).map(|(found, z)| found - z).collect::<Vec<_>>();
-        let square = |r: &[f64]| r.iter().map(|r| r * r).sum::<f64>();
+        let residual = |found: &[T]| found.iter().zip(&noise).map(|(found, &z)| *found - T::of(z)).collect::<Vec<_>>();
+        let square = |r: &[T]| r.iter().map(|r| r.wide() * r.wide()).sum::<f64>();
         if !self.network.is_energy() {
-            let plain = Batch::forward(network, &self.params, &inputs, &[]);
+            let plain = Batch::forward(weights, &inputs, &[]);
             let mut residual = residual(plain.output());
             let loss = square(&residual);
-            residual.iter_mut().for_each(|r| *r *= 2.0);
+            residual.iter_mut().for_each(|r| *r += *r);
             plain.reverse(&residual, Some(&mut grad));
             return (loss, grad);
         }
         // ε = ∇ₓf. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·∇ₓf, twice the slope of f along r.
         let width = inputs.len() / count;
-        let residual = residual(&self.network.noises(&self.params, &inputs));
-        let mut directions = vec![0.0; inputs.len()];
+        let residual = residual(&self.network.noises(weights, &inputs));
+        let mut directions = vec![T::zero(); inputs.len()];
         for (row, r) in directions.chunks_exact_mut(width).zip(residual.chunks_exact(dim)) {
             row[..dim].copy_from_slice(r);
         }
-        let along = Batch::forward(network, &self.params, &inputs, &directions);
-        along.reverse(&[vec![0.0; count], vec![2.0; count]].concat(), Some(&mut grad));
+        let along = Batch::forward(weights, &inputs, &directions);
+        along.reverse(&[vec![T::zero(); count], vec![T::of(2.0); count]].concat(), Some(&mut grad));
         (square(&residual), grad)
     }
 
@@ -241,16 +245,18 @@ mod tests {
             for network in [NoiseNetwork::new(2, &[5, 4], activation, 3), NoiseNetwork::energy(2, &[5, 4], activation, 3)] {
                 let settings = Training { batch: 300, ..Training::default() };
                 let mut trainer = Trainer::new(network.unwrap(), [0.1, 1.0, 20.0], settings).unwrap();
-                let (_, grad) = trainer.loss_and_grad(&data);
+                let (_, grad) = trainer.loss_and_grad::<f64>(&data);
                 let scale = grad.iter().fold(0.0f64, |top, g| top.max(g.abs()));
                 for i in (0..grad.len()).step_by(3) {
                     let (at, h) = (trainer.params[i], 1e-5);
                     let mut loss = |value: f64| {
                         trainer.params[i] = value;
-                        trainer.loss_and_grad(&data).0
+                        trainer.loss_and_grad::<f64>(&data).0
                     };
                     let difference = (loss(at + h) - loss(at - h)) / (2.0 * h);
                     trainer.params[i] = at;
+                    let narrow = trainer.loss_and_grad::<f32>(&data).1[i];
+                    assert!((grad[i] - narrow).abs() < 1e-4 * scale, "{activation:?} {i}: {narrow} in f32, not {}", grad[i]);
                     assert!((grad[i] - difference).abs() < 1e-6 * scale, "{activation:?} {i}: {}, not {difference}", grad[i]);
                 }
             }
