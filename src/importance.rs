@@ -24,6 +24,25 @@ pub struct LogMean {
     pub ess: f64,
 }
 
+/// Fewer effective weights than this, and neither a mean of them nor its error can be trusted.
+const RELIABLE: f64 = 50.0;
+
+impl LogMean {
+    /// Whether the effective sample size is at least 50. Below, the largest weights have probably not been seen, and the value is too
+    /// low by more than the error says.
+    ///
+    /// ```
+    /// # use ergodic::log_mean_exp;
+    /// assert!(log_mean_exp(&[0.0; 100])?.is_reliable());
+    /// // One weight is all there is to see of these.
+    /// assert!(!log_mean_exp(&[[0.0; 99].as_slice(), &[20.0]].concat())?.is_reliable());
+    /// # Ok::<(), ergodic::Error>(())
+    /// ```
+    pub fn is_reliable(&self) -> bool {
+        self.ess >= RELIABLE
+    }
+}
+
 /// ln of the mean of independent weights, from their logarithms, each finite or −∞.
 ///
 /// ```
@@ -120,7 +139,7 @@ pub struct LogNormalizer {
     pub ln_z: f64,
     /// Standard error of ln Z.
     pub error: f64,
-    /// Effective sample size of the chains' weights. Below some tens, neither value nor error can be trusted: take more steps.
+    /// Effective sample size of the chains' weights; see [`is_reliable`](Self::is_reliable).
     pub ess: f64,
     /// The logarithms of the weights, one a chain; forward, exp(log weight) weighs the chain's last position as a draw of the target.
     pub log_weights: Vec<f64>,
@@ -128,6 +147,14 @@ pub struct LogNormalizer {
     pub positions: Vec<f32>,
     /// What was run. Chains that start where the target has no density have weight zero and fail from then on.
     pub report: Report,
+}
+
+impl LogNormalizer {
+    /// Whether the effective sample size of the weights is at least 50; else take more steps. Below, value and error cannot be trusted:
+    /// the error is then too small.
+    pub fn is_reliable(&self) -> bool {
+        self.ess >= RELIABLE
+    }
 }
 
 /// Annealed importance sampling (Neal 2001): chains start from exact draws of a base exp(−E₀) and go along

@@ -1,4 +1,5 @@
-//! The plan of a warm-up: find scales and step size, learn shape and trajectories, then freeze them and tune the step size.
+//! The plan of a warm-up: gather chains that are far out, find scales and step size, learn shape and trajectories, then freeze them
+//! and tune the step size.
 
 mod gather;
 mod measure;

@@ -33,7 +33,7 @@ impl WarmUp {
             if is_late && change >= 1.0 {
                 self.warnings.push(Warning::NotSettled { coordinate, change: self.last.distance(&self.window).0 });
             }
-            if is_settled && self.relocate(trial) {
+            if is_settled && !is_late && self.relocate(trial) {
                 self.turn_window();
             } else if is_settled || is_late {
                 self.trajectory = Trajectory::new(length, self.chains);
