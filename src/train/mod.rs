@@ -7,4 +7,4 @@
 mod passes;
 
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
-pub(crate) use passes::check_params;
+pub(crate) use passes::{check_params, check_points};
