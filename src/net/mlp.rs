@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Activation, Network, fused, network::Tape};
+use super::{Activation, Network, fused, network::Tape, passes::GpuPasses, product::Form};
 use crate::{
-    Error, Result,
+    Backend, Error, Result,
     energy::{Call, Energy, Params},
     error::finite,
     program::Composer,
-    train::{Block, Order, Trainable, check_params},
+    train::{Block, Order, Passes, Trainable, check_params},
 };
 
 /// E(x) = f(x) + ½ c ‖x‖² with a fully connected network f of one output and a confinement c ≥ 0.
@@ -156,5 +156,9 @@ impl Trainable for Mlp {
         let tape = self.tape(&param, x, v, order);
         let adjoint = std::array::from_fn(|part| if part <= order as usize { vec![adjoints[part]] } else { Vec::new() });
         self.network.reverse(&param, &tape, adjoint, Some(grad));
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        Ok(backend.gpu().map(|gpu| Box::new(GpuPasses::new(gpu, self, Form::of(gpu))) as Box<dyn Passes>))
     }
 }

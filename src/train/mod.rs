@@ -21,6 +21,6 @@ pub use loss::{At, Loss, LossAt};
 pub use negative::{Contrastive, Negatives};
 pub use noise::Noise;
 pub use optimizer::{Optimizer, Rule};
-pub(crate) use passes::check_params;
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
+pub(crate) use passes::{check_params, check_points};
 pub use trainer::{Trainer, Training, Update};

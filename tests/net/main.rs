@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod formulas;
+mod langevin;
+mod passes;
 
 use common::Suite;
 use ergodic::net::{Activation, Mlp};
@@ -10,7 +12,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [formulas::add] {
+    for add in [formulas::add, langevin::add, passes::add] {
         suite = add(suite);
     }
     suite.run()

@@ -1,0 +1,139 @@
+// Passes over the layers of a network. The products are generated (src/net/product.rs).
+//
+// An invocation owns a few neighbouring columns (points of the batch) and takes them through all layers, so that no invocation waits
+// for another. `work` begins with the rows that the host writes and reads, [row][column]; then come those of the hidden layers,
+// [workgroup][row][column of the workgroup], so that what a workgroup needs stands together.
+
+// One layer, or its transpose, applied to the own columns; then what is done with the sums.
+struct Layer {
+    source: u32,             // first row of what goes in, [unit][part]; HIDDEN is added where it is one of a hidden layer's
+    inputs: u32,
+    outputs: u32,
+    weights_at: u32,         // first vec4
+    to: u32,                 // first row of the sums
+    finish: u32,             // RAW, ACTIVATE or REVERSE
+    other: u32,              // ACTIVATE: where the activations go; REVERSE: what stood before the activation
+    padding: u32,
+}
+
+const HIDDEN = 0x80000000u;
+const RAW = 0u;
+const ACTIVATE = 1u;
+const REVERSE = 2u;
+
+struct Settings {
+    columns: u32,            // vec4s of a row that the host knows
+    hidden_at: u32,          // first vec4 of the hidden layers
+    hidden_rows: u32,
+    row: u32,                // of this dispatch in `proof`
+    canary_steps: u32,
+    canary_salt: u32,
+    canary_scale: u32,       // where the canary must end: scale x word + offset
+    canary_offset: u32,
+    // Of passes: which layers.
+    first_layer: u32,
+    last_layer: u32,         // one past it
+    // Of sums over points.
+    rows_at: u32,            // first row of the factor whose units are the rows of the result, and its units
+    rows: u32,
+    units_at: u32,           // the same of the factor whose units are the columns
+    units: u32,
+    sums_at: u32,            // first vec4 of the result
+    sums_row: u32,           // vec4s of a row of it
+    sums_slice: u32,         // vec4s from slice to slice
+    slice_blocks: u32,       // workgroups' columns of a slice
+    blocks: u32,             // and in all
+    // Of Langevin steps.
+    steps: u32,
+    first_step: u32,         // counted in the epoch
+    first_chain: u32,        // global id of column 0
+    dim: u32,
+    grad_at: u32,            // first row of the gradient
+    key: vec2<u32>,          // of this epoch
+    step_size: f32,
+    noise: f32,
+    confinement: f32,
+    state_at: u32,           // first row of what is kept of a chain: see langevin.wgsl
+}
+
+// Storage, not uniform: lavapipe compiles a shader anew, and keeps it, for every value of a uniform that a loop's end depends on.
+@group(0) @binding(0) var<storage, read> settings: Settings;
+@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;            // see src/net/product.rs
+@group(0) @binding(2) var<storage, read_write> work: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> sums: array<vec4<f32>>;         // over points
+@group(0) @binding(4) var<storage, read_write> proof: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
+@group(0) @binding(5) var<storage, read> layers: array<Layer>;
+
+// The first own vec4 of row 0 of each kind, and the vec4s from row to row.
+var<private> known_at: u32;
+var<private> hidden_at: u32;
+var<private> known_row: u32;
+
+fn take_columns(group: u32, local: u32) {
+    known_row = settings.columns;
+    known_at = (group * GROUP + local) * QUADS;
+    hidden_at = settings.hidden_at + (group * settings.hidden_rows * GROUP + local) * QUADS;
+}
+
+// The first own vec4 of a row.
+fn own(row: u32) -> u32 {
+    let hidden = row >= HIDDEN;
+    return select(known_at, hidden_at, hidden) + (row & ~HIDDEN) * select(known_row, GROUP * QUADS, hidden);
+}
+
+// From the sums before the activation of unit o, and all parts of their jet, to the activation's.
+fn activate(layer: Layer, o: u32) {
+    for (var quad = 0u; quad < QUADS; quad++) {
+        let z0 = work[own(layer.to + o * PARTS) + quad];
+        let a = derivatives(z0);
+        work[own(layer.other + o * PARTS) + quad] = a[0];
+        if (PARTS > 1u) {
+            let z1 = work[own(layer.to + o * PARTS + 1u) + quad];
+            work[own(layer.other + o * PARTS + 1u) + quad] = a[1] * z1;
+            if (PARTS > 2u) {
+                let z2 = work[own(layer.to + o * PARTS + 2u) + quad];
+                work[own(layer.other + o * PARTS + 2u) + quad] = a[2] * z1 * z1 + a[1] * z2;
+            }
+        }
+    }
+}
+
+// From the adjoint of the activation's jet to that of what stood before: the transpose of the derivative of activate().
+fn reverse_activate(layer: Layer, o: u32) {
+    for (var quad = 0u; quad < QUADS; quad++) {
+        let a = derivatives(work[own(layer.other + o * PARTS) + quad]);
+        let to = own(layer.to + o * PARTS) + quad;
+        var d0 = a[1] * work[to];
+        if (PARTS > 1u) {
+            let z1 = work[own(layer.other + o * PARTS + 1u) + quad];
+            let to1 = own(layer.to + o * PARTS + 1u) + quad;
+            var d1 = a[1] * work[to1];
+            d0 += a[2] * z1 * work[to1];
+            if (PARTS > 2u) {
+                let z2 = work[own(layer.other + o * PARTS + 2u) + quad];
+                let to2 = own(layer.to + o * PARTS + 2u) + quad;
+                let d2 = work[to2];
+                d0 += (a[3] * z1 * z1 + a[2] * z2) * d2;
+                d1 += 2.0 * a[2] * z1 * d2;
+                work[to2] = a[1] * d2;
+            }
+            work[to1] = d1;
+        }
+        work[to] = d0;
+    }
+}
+
+// The activation and its derivatives of four points.
+fn derivatives(z: vec4<f32>) -> mat4x4<f32> {
+    return transpose(mat4x4<f32>(activation(z.x), activation(z.y), activation(z.z), activation(z.w)));
+}
+
+// The proof of completion: the turns of all loops so far, and one more loop whose end the host knows.
+fn prove(id: u32, turns: u32, expected: u32) {
+    let salted = id ^ settings.canary_salt;
+    var word = salted;
+    let steps = settings.canary_steps;
+    for (var k = 0u; k < steps; k++) { word = word * 1664525u + 1013904223u; }
+    let whole = turns == expected && word == settings.canary_scale * salted + settings.canary_offset;
+    if (whole) { atomicAdd(&proof[settings.row], 1u); }
+}

@@ -1,0 +1,400 @@
+//! Buffers and pipelines of the passes over a network on a GPU: what they share, whatever they compute.
+
+use std::{collections::HashMap, time::Duration};
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{
+    Network,
+    plan::Plan,
+    product::{Form, SUM_COLUMNS, SUM_ROWS},
+};
+use crate::{
+    Error, Gpu, Result,
+    rbm::{canary, pipeline},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const CANARY_STEPS: u32 = 12;
+/// Settings of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
+const ROW: usize = 256;
+/// Dispatches of one submission at most.
+const MOST_DISPATCHES: usize = 64;
+/// Points of one pass at most; more are passed one batch after another.
+const MOST_POINTS: usize = 4096;
+/// Slices of the points times groups of columns of a sum over points: enough to keep the device busy.
+const SUM_GROUPS: [usize; 2] = [8, 256];
+
+/// The settings of a dispatch; the same layout as in shaders/net/passes.wgsl.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Settings {
+    columns: u32,
+    hidden_at: u32,
+    hidden_rows: u32,
+    row: u32,
+    canary_steps: u32,
+    canary_salt: u32,
+    canary_scale: u32,
+    canary_offset: u32,
+    first_layer: u32,
+    last_layer: u32,
+    rows_at: u32,
+    rows: u32,
+    units_at: u32,
+    units: u32,
+    sums_at: u32,
+    sums_row: u32,
+    sums_slice: u32,
+    slice_blocks: u32,
+    blocks: u32,
+    pub(super) steps: u32,
+    pub(super) first_step: u32,
+    pub(super) first_chain: u32,
+    pub(super) dim: u32,
+    grad_at: u32,
+    pub(super) key: [u32; 2],
+    pub(super) step_size: f32,
+    pub(super) noise: f32,
+    pub(super) confinement: f32,
+    state_at: u32,
+}
+
+/// What a pipeline does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Pass {
+    /// Takes jets of so many parts through layers.
+    Layers(usize),
+    /// Sums over points.
+    Sums(usize),
+    /// Langevin steps.
+    Langevin,
+}
+
+/// One dispatch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dispatch {
+    pass: Pass,
+    settings: Settings,
+    groups: [usize; 3],
+}
+
+/// Where the sums over points of a layer stand, and how they are oriented.
+#[derive(Debug, Clone, Copy)]
+struct LayerSums {
+    at: usize,
+    row: usize,
+    slice: usize,
+    slices: usize,
+    /// The columns are the layer's outputs, the rows its inputs and the bias; else the other way round.
+    by_output: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Engine {
+    gpu: Gpu,
+    pub(super) form: Form,
+    network: Network,
+    pipelines: HashMap<Pass, wgpu::ComputePipeline>,
+    layout: Option<wgpu::BindGroupLayout>,
+    weights: wgpu::Buffer,
+    work: wgpu::Buffer,
+    sums: wgpu::Buffer,
+    settings: wgpu::Buffer,
+    /// The layers, forwards and backwards, for jets of one part, two and three.
+    layers: wgpu::Buffer,
+    proof: wgpu::Buffer,
+    staging: wgpu::Buffer,
+    bind: Option<wgpu::BindGroup>,
+    salt: u32,
+    /// vec4s of `sums` that are in use.
+    sums_len: usize,
+}
+
+const STATE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+impl Engine {
+    pub(super) fn new(gpu: &Gpu, network: &Network, params: &[f32], form: Form) -> Self {
+        let packed = Plan::new(network, form, 1).pack(params);
+        let layers: Vec<_> = (1..=3).flat_map(|parts| Plan::new(network, form, parts).layers()).collect();
+        let staging = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        Self {
+            form,
+            network: network.clone(),
+            pipelines: HashMap::new(),
+            layout: None,
+            weights: gpu.buffer_with("weights", bytemuck::cast_slice(&packed)),
+            work: gpu.buffer("work", 0, STATE),
+            sums: gpu.buffer("sums", 0, STATE),
+            settings: gpu.buffer("settings", (MOST_DISPATCHES * ROW) as u64, STATE),
+            layers: gpu.buffer_with("layers", bytemuck::cast_slice(&layers)),
+            proof: gpu.buffer("proof", 4 * MOST_DISPATCHES as u64, STATE),
+            staging: gpu.buffer("staging", 0, staging),
+            bind: None,
+            salt: 0,
+            sums_len: 0,
+            gpu: gpu.clone(),
+        }
+    }
+
+    pub(super) fn plan(&self, parts: usize) -> Plan {
+        Plan::new(&self.network, self.form, parts)
+    }
+
+    pub(super) fn set_params(&self, params: &[f32]) -> Result<()> {
+        let packed = self.plan(1).pack(params);
+        self.gpu.queue().write_buffer(&self.weights, 0, bytemuck::cast_slice(&packed));
+        self.gpu.check(0)
+    }
+
+    /// Points of a batch at most, for jets of so many parts.
+    pub(super) fn most_points(&self, parts: usize) -> Result<usize> {
+        let allowed = self.gpu.device().limits().max_storage_buffer_binding_size;
+        let plan = self.plan(parts);
+        let bytes = 4 * (plan.known_rows() + plan.hidden_rows()) as u64;
+        let group = self.plan(1).points_a_group();
+        let points = (allowed / bytes).min(MOST_POINTS as u64) as usize / group * group;
+        if points > 0 {
+            return Ok(points);
+        }
+        let (what, asked) = ("bytes of the layers of a workgroup's points".into(), bytes * group as u64);
+        Err(Error::Limit { what, asked, allowed, limit: "a storage binding".into() })
+    }
+
+    /// Columns of `work` for so many points.
+    pub(super) fn columns(&self, points: usize) -> usize {
+        points.next_multiple_of(self.plan(1).points_a_group())
+    }
+
+    /// Writes rows of `work` that the host knows, `[row][column]`, from a row on. There may be `more` rows after the plan's own.
+    pub(super) fn write(&mut self, plan: &Plan, columns: usize, row: usize, more: usize, values: &[f32]) {
+        let bytes = 4 * ((plan.known_rows() + more + plan.hidden_rows()) * columns) as u64;
+        if self.work.size() < bytes {
+            self.work = self.gpu.buffer("work", bytes, STATE);
+            self.bind = None;
+        }
+        self.gpu.queue().write_buffer(&self.work, 4 * (row * columns) as u64, bytemuck::cast_slice(values));
+    }
+
+    /// Settings that all dispatches have.
+    fn settings(&self, plan: &Plan, columns: usize, more: usize) -> Settings {
+        Settings {
+            columns: columns as u32 / 4,
+            hidden_at: ((plan.known_rows() + more) * columns / 4) as u32,
+            hidden_rows: plan.hidden_rows() as u32,
+            ..Settings::default()
+        }
+    }
+
+    /// A dispatch that takes all columns through layers, which count from the first to the last and back to the first.
+    pub(super) fn through(&self, plan: &Plan, columns: usize, layers: std::ops::Range<usize>) -> Dispatch {
+        let first = 2 * self.network.layers() * (plan.parts - 1);
+        let settings = Settings {
+            first_layer: (first + layers.start) as u32,
+            last_layer: (first + layers.end) as u32,
+            ..self.settings(plan, columns, 0)
+        };
+        Dispatch { pass: Pass::Layers(plan.parts), settings, groups: [columns / plan.points_a_group(), 1, 1] }
+    }
+
+    /// A dispatch of Langevin steps of all columns, with `more` rows of state; `set` fills in the rest.
+    pub(super) fn langevin(&self, plan: &Plan, columns: usize, more: usize, set: impl FnOnce(&mut Settings)) -> Dispatch {
+        let mut settings = Settings {
+            first_layer: 0,
+            last_layer: 2 * self.network.layers() as u32,
+            grad_at: plan.input_adjoint() as u32,
+            state_at: plan.known_rows() as u32,
+            ..self.settings(plan, columns, more)
+        };
+        set(&mut settings);
+        Dispatch { pass: Pass::Langevin, settings, groups: [columns / plan.points_a_group(), 1, 1] }
+    }
+
+    /// Runs dispatches in one submission, proves that they finished, and reads rows of `work` or all sums.
+    fn run(&mut self, dispatches: &[Dispatch], read: &Read) -> Result<Vec<f32>> {
+        let invocations: Vec<_> = dispatches
+            .iter()
+            .map(|dispatch| (dispatch.groups.iter().product::<usize>() * self.form.workgroup) as u32)
+            .collect();
+        let mut settings = vec![0u8; dispatches.len() * ROW];
+        let (scale, offset) = canary(CANARY_STEPS);
+        for (row, (dispatch, bytes)) in dispatches.iter().zip(settings.chunks_exact_mut(ROW)).enumerate() {
+            self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let settings = Settings {
+                row: row as u32,
+                canary_steps: CANARY_STEPS,
+                canary_salt: self.salt,
+                canary_scale: scale,
+                canary_offset: offset,
+                ..dispatch.settings
+            };
+            bytes[..size_of::<Settings>()].copy_from_slice(bytemuck::bytes_of(&settings));
+            self.compile(dispatch.pass)?;
+        }
+        if !settings.is_empty() {
+            self.gpu.queue().write_buffer(&self.settings, 0, &settings);
+        }
+        let (source, at, bytes) = match *read {
+            Read::Rows { columns, first, count } => {
+                (self.work.clone(), 4 * (first * columns) as u64, 4 * (count * columns) as u64)
+            }
+            Read::Sums => (self.sums.clone(), 0, 16 * self.sums_len as u64),
+        };
+        let proof_bytes = 4 * dispatches.len() as u64;
+        if self.staging.size() < bytes + proof_bytes {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            self.staging = self.gpu.buffer("staging", bytes + proof_bytes, usage);
+        }
+        let bind = self.bind()?;
+        let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("passes") });
+        encoder.clear_buffer(&self.proof, 0, None);
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for (row, dispatch) in dispatches.iter().enumerate() {
+                pass.set_pipeline(&self.pipelines[&dispatch.pass]);
+                pass.set_bind_group(0, &bind, &[(row * ROW) as u32]);
+                let [x, y, z] = dispatch.groups.map(|n| n as u32);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        encoder.copy_buffer_to_buffer(&source, at, &self.staging, 0, bytes);
+        if proof_bytes > 0 {
+            encoder.copy_buffer_to_buffer(&self.proof, 0, &self.staging, bytes, proof_bytes);
+        }
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        let waited = self.gpu.wait(&submission, TIMEOUT, 0);
+        if waited.is_err() {
+            // The device may write to it yet.
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            self.staging = self.gpu.buffer("staging", bytes + proof_bytes, usage);
+        }
+        waited?;
+        let mut words: Vec<u32> = self.gpu.mapped(&self.staging, bytes + proof_bytes)?;
+        self.staging.unmap();
+        let proof = words.split_off(bytes as usize / 4);
+        if proof != invocations {
+            return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: 0 });
+        }
+        Ok(words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Runs dispatches and reads rows of `work`.
+    pub(super) fn run_for_rows(
+        &mut self,
+        dispatches: &[Dispatch],
+        columns: usize,
+        first: usize,
+        count: usize,
+    ) -> Result<Vec<f32>> {
+        self.run(dispatches, &Read::Rows { columns, first, count })
+    }
+
+    fn compile(&mut self, pass: Pass) -> Result<()> {
+        if self.pipelines.contains_key(&pass) {
+            return Ok(());
+        }
+        let (entry, source) = match pass {
+            Pass::Layers(parts) => ("pass_of_layers", self.plan(parts).pass()),
+            Pass::Langevin => ("langevin", self.plan(1).langevin()),
+            Pass::Sums(parts) => ("sum_over_points", self.plan(parts).sum_over_points()),
+        };
+        let module = self.gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(entry),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let (layout, pipeline) = pipeline(&self.gpu, entry, &module, &[true, false, false, false, true])?;
+        self.layout.get_or_insert(layout);
+        self.pipelines.insert(pass, pipeline);
+        Ok(())
+    }
+
+    fn bind(&mut self) -> Result<wgpu::BindGroup> {
+        if let Some(bind) = &self.bind {
+            return Ok(bind.clone());
+        }
+        let Some(layout) = &self.layout else { return Err(Error::Device("no pass was compiled".into())) };
+        let size = std::num::NonZeroU64::new(size_of::<Settings>() as u64);
+        let settings = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.settings, offset: 0, size });
+        let buffers = [&self.weights, &self.work, &self.sums, &self.proof, &self.layers];
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: settings }];
+        entries.extend(
+            buffers
+                .iter()
+                .zip(1..)
+                .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
+        );
+        let descriptor = wgpu::BindGroupDescriptor { label: Some("passes"), layout, entries: &entries };
+        let bind = self.gpu.device().create_bind_group(&descriptor);
+        self.bind = Some(bind.clone());
+        Ok(bind)
+    }
+
+    /// From the adjoints of all layers' outputs, as a reverse pass left them, the gradient in the parameters, added to `grad`. The
+    /// dispatches `before` go into the same submission.
+    pub(super) fn add_param_grad(&mut self, plan: &Plan, columns: usize, before: &[Dispatch], grad: &mut [f64]) -> Result<()> {
+        let mut dispatches = before.to_vec();
+        let mut layers = Vec::new();
+        let mut at = 0;
+        for layer in 0..self.network.layers() {
+            let (inputs, outputs) = self.network.shape(layer);
+            let (input, adjoint) = (plan.input(layer), plan.adjoint(layer + 1));
+            let by_output = outputs > inputs;
+            let [(rows_at, rows), (units_at, units)] = match by_output {
+                true => [(input, inputs + 1), (adjoint, outputs)],
+                false => [(adjoint, outputs), (input, inputs + 1)],
+            };
+            let groups = units.div_ceil(SUM_COLUMNS * self.form.workgroup);
+            let row_groups = rows.div_ceil(SUM_ROWS);
+            let row = groups * self.form.workgroup * SUM_COLUMNS / 4;
+            let blocks = columns / plan.points_a_group();
+            let wanted = SUM_GROUPS[usize::from(!self.gpu.is_software())].div_ceil(groups * row_groups).clamp(1, blocks);
+            let slice_blocks = blocks.div_ceil(wanted);
+            let slices = blocks.div_ceil(slice_blocks);
+            let settings = Settings {
+                rows_at: rows_at as u32,
+                rows: rows as u32,
+                units_at: units_at as u32,
+                units: units as u32,
+                sums_at: at as u32,
+                sums_row: row as u32,
+                sums_slice: (rows * row) as u32,
+                slice_blocks: slice_blocks as u32,
+                blocks: blocks as u32,
+                ..self.settings(plan, columns, 0)
+            };
+            dispatches.push(Dispatch { pass: Pass::Sums(plan.parts), settings, groups: [groups, row_groups, slices] });
+            layers.push(LayerSums { at, row, slice: rows * row, slices, by_output });
+            at += rows * row * slices;
+        }
+        self.sums_len = at;
+        if self.sums.size() < 16 * at as u64 {
+            self.sums = self.gpu.buffer("sums", 16 * at as u64, STATE);
+            self.bind = None;
+        }
+        let sums = self.run(&dispatches, &Read::Sums)?;
+        for (layer, of_layer) in layers.into_iter().enumerate() {
+            let (inputs, outputs) = self.network.shape(layer);
+            let own = &mut grad[self.network.layer_range(layer)];
+            for slice in 0..of_layer.slices {
+                let first = 4 * (of_layer.at + slice * of_layer.slice);
+                let sum = |row: usize, column: usize| f64::from(sums[first + 4 * row * of_layer.row + column]);
+                let of = |k: usize, o: usize| if of_layer.by_output { sum(k, o) } else { sum(o, k) };
+                for o in 0..outputs {
+                    let row = &mut own[o * inputs..(o + 1) * inputs];
+                    row.iter_mut().enumerate().for_each(|(k, grad)| *grad += of(k, o));
+                    own[inputs * outputs + o] += of(inputs, o);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is read after a submission.
+#[derive(Debug)]
+enum Read {
+    Rows { columns: usize, first: usize, count: usize },
+    Sums,
+}

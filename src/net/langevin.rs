@@ -1,0 +1,142 @@
+//! Unadjusted Langevin chains of a network, all layers at once: the negative samples of contrastive divergence.
+
+use super::{Mlp, engine::Engine, product::Form};
+use crate::{
+    Error, Gpu, Result,
+    energy::Energy,
+    error::positive,
+    random::{Epochs, Stream, key, normal_slots},
+    train::{Order, check_params, check_points},
+};
+
+/// Steps of a dispatch at first; drivers that cut loops short get fewer.
+const STEPS: u32 = 16;
+/// Steps of one submission at most.
+const MOST_STEPS: u64 = 32;
+
+/// Unadjusted Langevin chains of a [`Mlp`] on a GPU: x′ = x − h ∇E(x) + √(2hT) z.
+///
+/// The same steps from the same random numbers as the kernel [`Ula`](crate::kernel::Ula) takes, within rounding, but every weight is
+/// loaded once for many chains instead of once a chain.
+#[derive(Debug)]
+pub struct Langevin {
+    engine: Engine,
+    mlp: Mlp,
+    steps: u32,
+}
+
+/// Which random numbers a run of chains draws, and how far it goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Walk {
+    /// The step size h.
+    pub step_size: f64,
+    /// The temperature T.
+    pub temperature: f64,
+    /// Number of steps.
+    pub steps: u64,
+    /// The seed, as of [`Setup::seed`](crate::chains::Setup::seed).
+    pub seed: u64,
+    /// Steps that these chains have taken before.
+    pub first_step: u64,
+    /// Global id of the first chain.
+    pub first_chain: u32,
+}
+
+/// Where chains stand after a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Walked {
+    /// `[dim][chain]`.
+    pub positions: Vec<f32>,
+    /// Chains whose energy or gradient was not usable at some step; they stand where they last were.
+    pub stopped: usize,
+}
+
+impl Langevin {
+    /// Chains of a network.
+    pub fn new(gpu: &Gpu, mlp: &Mlp) -> Self {
+        Self { engine: Engine::new(gpu, mlp.network(), &mlp.params(), Form::of(gpu)), mlp: mlp.clone(), steps: STEPS }
+    }
+
+    /// Replaces the parameters.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where their number is wrong; errors of the device.
+    pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        check_params("network", self.mlp.network().params_len(), params)?;
+        self.engine.set_params(params)
+    }
+
+    /// Runs chains from positions x, `[dim][chain]`. The last positions have not been evaluated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where x is no multiple of the dimension; [`Error::Setting`] where a number of `walk` is out of range;
+    /// [`Error::Limit`] where the chains do not fit one batch; [`Error::CutShort`] and other errors of the device.
+    pub fn run(&mut self, x: &[f32], walk: Walk) -> Result<Walked> {
+        let dim = self.mlp.dim();
+        let chains = check_points(dim, x, &[], Order::Value)?;
+        positive("step size of the Langevin chains", walk.step_size)?;
+        positive("temperature of the Langevin chains", walk.temperature)?;
+        let most = self.engine.most_points(1)?;
+        if chains > most {
+            let (asked, allowed) = (chains as u64, most as u64);
+            return Err(Error::Limit {
+                what: "chains".into(),
+                asked,
+                allowed,
+                limit: "a batch; several runs with a first_chain each".into(),
+            });
+        }
+        if walk.steps == 0 {
+            return Ok(Walked { positions: x.to_vec(), stopped: 0 });
+        }
+        loop {
+            match self.attempt(x, chains, walk) {
+                // Nothing is kept of a run that was cut short.
+                Err(Error::CutShort { .. }) if self.steps > 1 => self.steps /= 2,
+                other => return other,
+            }
+        }
+    }
+
+    fn attempt(&mut self, x: &[f32], chains: usize, walk: Walk) -> Result<Walked> {
+        let dim = self.mlp.dim();
+        let plan = self.engine.plan(1);
+        let columns = self.engine.columns(chains);
+        let more = dim + 1;
+        let mut rows = vec![0.0; (dim + 1) * columns];
+        for (row, own) in rows.chunks_exact_mut(columns).zip(x.chunks_exact(chains)) {
+            row[..chains].copy_from_slice(own);
+        }
+        // The positions before are those at the start; nobody has stopped.
+        self.engine.write(&plan, columns, plan.known_rows(), more, &rows);
+        rows[dim * columns..].fill(1.0);
+        self.engine.write(&plan, columns, 0, more, &rows);
+        self.engine.write(&plan, columns, plan.adjoint(self.mlp.network().layers()), more, &vec![1.0; columns]);
+        let epochs = Epochs::new(normal_slots(dim));
+        let mut done = 0;
+        while done < walk.steps {
+            let mut dispatches = Vec::new();
+            let end = walk.steps.min(done + MOST_STEPS);
+            while done < end {
+                let at = walk.first_step + done;
+                let steps = u64::from(self.steps).min(end - done).min(epochs.left(at));
+                dispatches.push(self.engine.langevin(&plan, columns, more, |settings| {
+                    settings.steps = steps as u32;
+                    settings.first_step = epochs.step_in_epoch(at);
+                    settings.first_chain = walk.first_chain;
+                    settings.dim = dim as u32;
+                    settings.key = key(walk.seed, Stream::Transition, epochs.epoch(at));
+                    settings.step_size = walk.step_size as f32;
+                    settings.noise = (2.0 * walk.step_size * walk.temperature).sqrt() as f32;
+                    settings.confinement = self.mlp.confinement() as f32;
+                }));
+                done += steps;
+            }
+            self.engine.run_for_rows(&dispatches, columns, 0, 1)?;
+        }
+        let rows = self.engine.run_for_rows(&[], columns, 0, plan.known_rows() + more)?;
+        let positions = (0..dim).flat_map(|i| &rows[i * columns..][..chains]).copied().collect();
+        let stopped = rows[(plan.known_rows() + dim) * columns..][..chains].iter().filter(|&&stopped| stopped != 0.0).count();
+        Ok(Walked { positions, stopped })
+    }
+}

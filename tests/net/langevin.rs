@@ -1,0 +1,78 @@
+//! Langevin chains over the layers against the engine's own chains, from the same random numbers.
+
+use ergodic::{
+    Backend, Error, Start,
+    energy::Energy as _,
+    kernel::Ula,
+    net::{Activation, Langevin, Mlp, Walk},
+};
+
+use crate::{common::Suite, mlp, numbers};
+
+const WALK: Walk = Walk { step_size: 0.05, temperature: 1.0, steps: 12, seed: 9, first_step: 0, first_chain: 0 };
+
+pub(crate) fn add(suite: Suite) -> Suite {
+    suite
+        .gpu("the same steps as the kernel Ula, and not those of another seed", |gpu| {
+            for (dim, hidden, activation) in [
+                (2, vec![30, 40], Activation::Silu),
+                (3, vec![20], Activation::Tanh),
+                (5, vec![9, 33, 8], Activation::Softplus),
+            ] {
+                let mlp = mlp(dim, &hidden, activation, 4);
+                let x = start(dim, 100);
+                let mut chains = Backend::cpu()
+                    .chains(mlp.clone(), Ula::new(WALK.step_size))
+                    .count(100)
+                    .start(Start::array(x.clone()))
+                    .seed(WALK.seed)
+                    .build()
+                    .unwrap();
+                chains.advance(WALK.steps).unwrap();
+                let expected = chains.positions().unwrap();
+                let apart = |walk| {
+                    let found = Langevin::new(&gpu, &mlp).run(&x, walk).unwrap();
+                    assert_eq!(found.stopped, 0);
+                    found.positions.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+                };
+                // Twelve steps of rounding of numbers of the size of one.
+                assert!(apart(WALK) < 1e-4, "{}", apart(WALK));
+                assert!(apart(Walk { seed: 8, ..WALK }) > 0.1);
+            }
+        })
+        .gpu("chains are the same bits however many and however cut into runs", |gpu| {
+            let mlp = mlp(2, &[20, 20], Activation::Silu, 4);
+            let mut langevin = Langevin::new(&gpu, &mlp);
+            let x = start(2, 200);
+            let whole = langevin.run(&x, Walk { steps: 70, ..WALK }).unwrap().positions;
+            let first = langevin.run(&x, Walk { steps: 33, ..WALK }).unwrap().positions;
+            let second = langevin.run(&first, Walk { steps: 37, first_step: 33, ..WALK }).unwrap().positions;
+            assert_eq!(second, whole);
+            let part = [&x[150..200], &x[350..400]].concat();
+            let part = langevin.run(&part, Walk { steps: 70, first_chain: 150, ..WALK }).unwrap().positions;
+            assert_eq!(part, [&whole[150..200], &whole[350..400]].concat());
+        })
+        .gpu("chains that leave the finite range stop and are counted", |gpu| {
+            let mlp = Mlp::new(2, &[20, 20], Activation::Silu, 4).unwrap().confined(1e3).unwrap();
+            let mut langevin = Langevin::new(&gpu, &mlp);
+            let x = start(2, 50);
+            let walked = langevin.run(&x, Walk { steps: 100, step_size: 1.0, ..WALK }).unwrap();
+            assert_eq!(walked.stopped, 50);
+            assert!(walked.positions.iter().all(|x| x.is_finite()));
+        })
+        .gpu("wrong walks are typed errors, and no step is none", |gpu| {
+            let mlp = mlp(2, &[4], Activation::Silu, 3);
+            let mut langevin = Langevin::new(&gpu, &mlp);
+            assert!(matches!(langevin.run(&[0.0; 3], WALK), Err(Error::Shape { .. })));
+            assert!(matches!(langevin.run(&[0.0; 4], Walk { step_size: 0.0, ..WALK }), Err(Error::Setting { .. })));
+            assert!(matches!(langevin.run(&[0.0; 4], Walk { temperature: -1.0, ..WALK }), Err(Error::Setting { .. })));
+            assert!(matches!(langevin.run(&[0.0; 400_000], WALK), Err(Error::Limit { .. })));
+            assert!(matches!(langevin.set_params(&mlp.params()[1..]), Err(Error::Shape { .. })));
+            let x = start(2, 10);
+            assert_eq!(langevin.run(&x, Walk { steps: 0, ..WALK }).unwrap().positions, x);
+        })
+}
+
+fn start(dim: usize, chains: usize) -> Vec<f32> {
+    numbers(dim * chains, 6).into_iter().map(|x| x as f32).collect()
+}
