@@ -11,7 +11,12 @@ use ergodic::{
     random::{Stream, key, threefry},
     rbm::{Ais, Dbn, Gibbs, LnZ, Monitor, Negative, Rbm, States, Trainer, Training},
 };
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use smartcore::{
+    linalg::basic::matrix::DenseMatrix,
+    linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters},
+};
 
 const PIXELS: usize = 64;
 const HIDDEN: usize = 128;
@@ -32,12 +37,31 @@ struct Figures {
     seconds: f64,
     updates_per_second: f64,
     monitors: Vec<(u64, Monitor)>,
+    anomalies: Anomalies,
+    accuracy: Accuracy,
+}
+
+/// How often a held-out digit has a higher ratio of likelihoods, machine to base rates, than an image that is none.
+#[derive(Serialize)]
+struct Anomalies {
+    /// Pixels drawn by the base rates.
+    base_rates: f64,
+    /// Held-out digits upside down.
+    upside_down: f64,
+}
+
+/// Of logistic regression on the held-out digits.
+#[derive(Serialize)]
+struct Accuracy {
+    pixels: f64,
+    machine: f64,
+    network: f64,
 }
 
 fn main() -> Result<()> {
     let options = Options::read("What does a Boltzmann machine learn from 1,500 handwritten digits?");
     let backend = options.open()?;
-    let (train, held_out) = digits()?;
+    let Digits { train, held_out, labels } = digits()?;
     let means = train.means();
     let epochs = if options.quick { 100 } else { 400 };
     let settings = Training {
@@ -52,17 +76,23 @@ fn main() -> Result<()> {
     let mut trainer = Trainer::new(Rbm::for_data(&means, HIDDEN, 0.01, options.seed)?, settings.clone())?;
     let mut monitors = Vec::new();
     let (mut seconds, mut updates) = (0.0, 0);
+    let bar = progress_bar("machine", epochs);
     println!("{:>6} {:>16} {:>14} {:>17}", "epoch", "free-energy gap", "reconstruction", "pseudo-likelihood");
     for epoch in 1..=epochs {
         let done = trainer.epoch(&train)?;
         (seconds, updates) = (seconds + done.time.as_secs_f64(), updates + done.updates);
+        bar.set_position(epoch);
         if epoch % (epochs / 5) == 0 {
             let now = trainer.rbm().monitor(&train, &held_out);
             let Monitor { free_energy_gap, reconstruction_error, pseudo_likelihood, .. } = now;
-            println!("{epoch:>6} {free_energy_gap:>16.3} {reconstruction_error:>14.4} {pseudo_likelihood:>17.3}");
+            let pseudo_likelihood = pseudo_likelihood.unwrap_or(f64::NAN);
+            bar.suspend(|| {
+                println!("{epoch:>6} {free_energy_gap:>16.3} {reconstruction_error:>14.4} {pseudo_likelihood:>17.3}")
+            });
             monitors.push((epoch, now));
         }
     }
+    bar.finish_and_clear();
     let rbm = trainer.rbm().clone();
     let rate = updates as f64 / seconds;
     println!("{epochs} epochs of PCD-2 in {seconds:.1} s, {rate:.0} updates a second");
@@ -90,11 +120,34 @@ fn main() -> Result<()> {
 
     let hidden = rbm.draw_hidden(&train, options.seed, 9)?;
     let mut second = Trainer::new(Rbm::for_data(&hidden.means(), HIDDEN / 2, 0.01, options.seed + 1)?, settings)?;
+    let bar = progress_bar("network", epochs);
     for _ in 0..epochs {
         second.epoch(&hidden)?;
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     let network = Dbn::new([rbm.clone(), second.rbm().clone()])?;
     let deep = network.sample(&backend, ROW * ROW, sweeps, options.seed)?;
+
+    let base = Rbm::for_data(&means, HIDDEN, 0.0, options.seed)?;
+    let anomalies = anomalies(&backend, &rbm, &base, &held_out, options.seed)?;
+    let Anomalies { base_rates, upside_down } = anomalies;
+    println!(
+        "ratio of likelihoods to base rates, area under the curve: noise {base_rates:.4}, digits upside down {upside_down:.4}"
+    );
+    let score = |features: &dyn Fn(&[f64]) -> Vec<f64>| accuracy(&train, &held_out, &labels, features);
+    let accuracy = Accuracy {
+        pixels: score(&|v| v.to_vec())?,
+        machine: score(&|v| rbm.hidden_means(v))?,
+        network: score(&|v| [rbm.hidden_means(v), network.features(v)].concat())?,
+    };
+    let Accuracy { pixels, machine, network: both } = accuracy;
+    println!(
+        "logistic regression: {:.1} % right on pixels, {:.1} % on hidden means, {:.1} % with the second layer's",
+        100.0 * pixels,
+        100.0 * machine,
+        100.0 * both
+    );
 
     let title = "Handwritten digits by a restricted Boltzmann machine and by a deep belief network";
     let says = format!(
@@ -133,22 +186,77 @@ fn main() -> Result<()> {
         seconds,
         updates_per_second: rate,
         monitors,
+        anomalies,
+        accuracy,
     };
     let goal = if options.quick { -20.0 } else { -17.9 };
     options.finish(
         &figures,
-        [(low > goal, "the held-out log-likelihood is that of a trained machine"), (high - low < 2.0, "the bracket is narrow")],
+        [
+            (low > goal, "the held-out log-likelihood is that of a trained machine"),
+            (high - low < 2.0, "the bracket is narrow"),
+            (base_rates > 0.99 && upside_down > 0.75, "images that are no digits are less likely"),
+            (machine > 0.9, "hidden means are features"),
+        ],
     )
 }
 
+struct Digits {
+    train: States,
+    held_out: States,
+    /// Which digits they are, the training ones first.
+    labels: Vec<i32>,
+}
+
 /// The 1,797 digits that smartcore ships, black and white, by a fixed shuffle: 1,500 to train, 297 held out.
-fn digits() -> Result<(States, States)> {
+fn digits() -> Result<Digits> {
     let set = smartcore::dataset::digits::load_dataset();
     let all = States::from_rows(&set.data, PIXELS, 8.0)?;
     let key = key(7, Stream::Shuffle, 0);
     let mut order: Vec<_> = (0..all.chains()).collect();
     order.sort_by_key(|&image| threefry(key, [image as u32, 0]));
-    Ok((all.select(&order[..TRAIN]), all.select(&order[TRAIN..])))
+    let labels = order.iter().map(|&image| set.target[image] as i32).collect();
+    Ok(Digits { train: all.select(&order[..TRAIN]), held_out: all.select(&order[TRAIN..]), labels })
+}
+
+/// A progress bar of epochs on standard error; nothing where that is not a terminal.
+fn progress_bar(what: &'static str, epochs: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>10} [{bar:32}] {pos}/{len} epochs, {eta} left");
+    ProgressBar::new(epochs).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_prefix(what)
+}
+
+/// ln p(v) under the machine less that under the base rates is, but for a constant, a difference of free energies; images that are no
+/// digits have a low one.
+fn anomalies(backend: &Backend, rbm: &Rbm, base: &Rbm, held_out: &States, seed: u64) -> Result<Anomalies> {
+    let ratios = |images: &States| -> Vec<f64> {
+        let rows = (0..images.chains()).map(|image| images.row(image));
+        rows.map(|v| base.free_energy(&v) - rbm.free_energy(&v)).collect()
+    };
+    let normal = ratios(held_out);
+    let area = |other: Vec<f64>| {
+        let above: usize = normal.iter().map(|a| other.iter().filter(|b| a > b).count()).sum();
+        above as f64 / (normal.len() * other.len()) as f64
+    };
+    let mut noise = Gibbs::new(backend, base, held_out.chains(), seed)?;
+    noise.advance(1)?;
+    let mut turned = States::zeros(PIXELS, held_out.chains());
+    for image in 0..held_out.chains() {
+        (0..PIXELS).for_each(|unit| turned.set(8 * (7 - unit / 8) + unit % 8, image, held_out.get(unit, image)));
+    }
+    Ok(Anomalies { base_rates: area(ratios(&noise.visible()?)), upside_down: area(ratios(&turned)) })
+}
+
+/// Accuracy on held-out digits of logistic regression on features of the training digits.
+fn accuracy(train: &States, held_out: &States, labels: &[i32], features: &dyn Fn(&[f64]) -> Vec<f64>) -> Result<f64> {
+    let matrix = |images: &States| {
+        let rows: Vec<_> = (0..images.chains()).map(|image| features(&images.row(image))).collect();
+        DenseMatrix::from_2d_vec(&rows)
+    };
+    let (of_train, of_held_out) = labels.split_at(train.chains());
+    let settings = LogisticRegressionParameters::default().with_alpha(1.0);
+    let classifier = LogisticRegression::fit(&matrix(train)?, &of_train.to_vec(), settings)?;
+    let found: Vec<i32> = classifier.predict(&matrix(held_out)?)?;
+    Ok(found.iter().zip(of_held_out).filter(|(a, b)| a == b).count() as f64 / of_held_out.len() as f64)
 }
 
 /// The mean log-likelihood of images, between ln Z at its highest and at its lowest.
@@ -169,7 +277,7 @@ fn inpaint(backend: &Backend, rbm: &Rbm, held_out: &States, seed: u64) -> Result
     for unit in PIXELS / 2..PIXELS {
         (0..start.chains()).for_each(|chain| start.set(unit, chain, false));
     }
-    let mut chains = Gibbs::start(backend, rbm, start, seed)?;
+    let mut chains = Gibbs::start(backend, rbm, &start, seed)?;
     chains.clamp(&(0..PIXELS).map(|unit| unit < PIXELS / 2).collect::<Vec<_>>())?;
     chains.advance(200)?;
     let visible = chains.visible()?;

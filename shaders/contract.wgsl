@@ -113,6 +113,12 @@ fn copy(from_point: ptr<function, Point>, to_point: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) { (*to_point)[b] = (*from_point)[b]; }
 }
 
+// +infinity, the energy outside of a support. Read from a variable: a constant expression may not overflow.
+fn infinity() -> f32 {
+    var bits = 0x7f800000u;
+    return bitcast<f32>(bits);
+}
+
 // By the bits: a compiler may assume that NaN and infinity never occur.
 fn is_finite(v: f32) -> bool { return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u; }
 

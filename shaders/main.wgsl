@@ -105,7 +105,7 @@ fn advance(
     if (USES_GRAD) { read_point(n, index, &grad); }
     if (CARRIES_MOMENTUM) { read_point(n * (1u + DIM), index, &momentum); }
     if (UNADJUSTED) { stopped = carry_in[n * STOPPED_ROW + index] != 0.0; }
-    if (COLLECT) { moments_begin(index, run.first_draw, &x, e); }
+    watch_begin(index, run.first_draw, &x, e);
     stage_begin(index, local);
     draws_begin(index);
 
@@ -133,7 +133,7 @@ fn advance(
         first_kind = select(first_kind, info.failure, first);
         failures += select(0u, 1u, failed);
         stage_after(chain, given.first_step + k, control, &x, &grad, &e);
-        if (COLLECT) { moments_add(run.first_draw + k + 1u, &x, e); }
+        watch(run.first_draw + k + 1u, &x, e);
         draws_add(&x, e);
     }
 

@@ -226,6 +226,11 @@ impl Gpu {
         }
     }
 
+    /// Whether the device is known to be lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.faults).lost.is_some()
+    }
+
     /// A lost device may show as an invalid buffer or submission first: its loss is told when it is polled with nothing in flight.
     fn drain(&self) {
         let _ = self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(LAST_WORK) });

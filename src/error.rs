@@ -28,11 +28,11 @@ pub enum Error {
     },
     /// The device was lost or destroyed during a run.
     #[error(
-        "the device was lost after step {good_steps}: {reason}. State up to that step can no longer be read; open a new device and \
-         resume from the last checkpoint (Setup::checkpoint, Setup::resume), or start from positions that were read before"
+        "the device was lost after step {good_steps}: {reason}. Save the chains (Chains::save: they stand at the copy in host memory, see \
+         Setup::spare_copy), open a new device and resume (Setup::resume); where there is no copy, resume from the last checkpoint"
     )]
     DeviceLost {
-        /// Steps that had been completed and proved.
+        /// Steps up to which the state is at hand, or, where there is no copy, that had been completed and proved.
         good_steps: u64,
         /// What the driver said.
         reason: String,
@@ -141,6 +141,19 @@ pub enum Error {
         why: String,
         /// Steps that had been completed.
         good_steps: u64,
+    },
+    /// Training ran away more often than was allowed.
+    #[error(
+        "training diverged {rollbacks} times in {updates} updates and went back to good parameters each time; at last {why}. Lower the \
+         learning rate, clip gradients, or give contrastive divergence more or smaller steps"
+    )]
+    Diverged {
+        /// Updates so far.
+        updates: u64,
+        /// Times that it went back.
+        rollbacks: u32,
+        /// What was seen the last time.
+        why: String,
     },
     /// The caller cancelled the run.
     #[error("the run was cancelled; {good_steps} steps are done. Call advance again to go on")]

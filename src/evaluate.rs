@@ -28,7 +28,7 @@ pub struct Evaluation {
 /// How long the device may take for one batch of positions.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// E and ∇E at `positions`, `[dim][position]`: in f32 on a GPU, in f64 on the CPU reference.
+/// E and ∇E at `positions` (where the energy is constrained, free coordinates), `[dim][position]`: in f32 on a GPU, in f64 on the CPU reference.
 ///
 /// At a `noise_level` σ > 0 they are those of the density convolved with N(0, σ²I); at 0 of the energy itself. Values that are not
 /// finite are returned as they are.
@@ -97,8 +97,8 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
         let batch = (count - first).min(most as usize);
         let rows: Vec<_> = positions.chunks(count).flat_map(|row| &row[first..first + batch]).copied().collect();
         let mut chunk = Chunk::new(gpu, &pipelines, 0, 2, &rows, &[]);
-        chunk.start(gpu, &pipelines, control, TIMEOUT)?;
-        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, TIMEOUT)?;
+        chunk.start(gpu, &pipelines, control, 0, TIMEOUT)?;
+        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, 0, TIMEOUT)?;
         energies.extend(batch_energies.iter().map(|&e| f64::from(e)));
         for (row, batch_row) in grads.chunks_mut(count).zip(batch_grads.chunks(batch)) {
             row[first..first + batch].iter_mut().zip(batch_row).for_each(|(g, &b)| *g = f64::from(b));

@@ -24,6 +24,25 @@ pub struct LogMean {
     pub ess: f64,
 }
 
+/// Fewer effective weights than this, and neither a mean of them nor its error can be trusted.
+const RELIABLE: f64 = 50.0;
+
+impl LogMean {
+    /// Whether the effective sample size is at least 50. Below, the largest weights have probably not been seen, and the value is too
+    /// low by more than the error says.
+    ///
+    /// ```
+    /// # use ergodic::log_mean_exp;
+    /// assert!(log_mean_exp(&[0.0; 100])?.is_reliable());
+    /// // One weight is all there is to see of these.
+    /// assert!(!log_mean_exp(&[[0.0; 99].as_slice(), &[20.0]].concat())?.is_reliable());
+    /// # Ok::<(), ergodic::Error>(())
+    /// ```
+    pub fn is_reliable(&self) -> bool {
+        self.ess >= RELIABLE
+    }
+}
+
 /// ln of the mean of independent weights, from their logarithms, each finite or −∞.
 ///
 /// ```
@@ -120,7 +139,7 @@ pub struct LogNormalizer {
     pub ln_z: f64,
     /// Standard error of ln Z.
     pub error: f64,
-    /// Effective sample size of the chains' weights. Below some tens, neither value nor error can be trusted: take more steps.
+    /// Effective sample size of the chains' weights; see [`is_reliable`](Self::is_reliable).
     pub ess: f64,
     /// The logarithms of the weights, one a chain; forward, exp(log weight) weighs the chain's last position as a draw of the target.
     pub log_weights: Vec<f64>,
@@ -128,6 +147,14 @@ pub struct LogNormalizer {
     pub positions: Vec<f32>,
     /// What was run. Chains that start where the target has no density have weight zero and fail from then on.
     pub report: Report,
+}
+
+impl LogNormalizer {
+    /// Whether the effective sample size of the weights is at least 50; else take more steps. Below, value and error cannot be trusted:
+    /// the error is then too small.
+    pub fn is_reliable(&self) -> bool {
+        self.ess >= RELIABLE
+    }
 }
 
 /// Annealed importance sampling (Neal 2001): chains start from exact draws of a base exp(−E₀) and go along
@@ -201,11 +228,12 @@ impl AnnealedImportance {
         Self { stage: change(self.stage), ..self }
     }
 
-    /// From exact draws of the base to the target.
+    /// From exact draws of the base to the target. Of a constrained target the base is a density of free coordinates.
     ///
     /// # Errors
     /// [`Error::Setting`] where the path does not rise to 1 or a weight is not a number; [`Error::Unsupported`] for kernels whose law is
-    /// not exact; and as [`Setup::build`](crate::chains::Setup::build) and [`Chains::advance`].
+    /// not exact, and for a base that is constrained (in reverse, also a target); and as
+    /// [`Setup::build`](crate::chains::Setup::build) and [`Chains::advance`].
     pub fn forward(
         &self,
         backend: &Backend,
@@ -213,8 +241,13 @@ impl AnnealedImportance {
         base: &Base,
         kernel: Arc<dyn Kernel>,
     ) -> Result<LogNormalizer> {
-        let bridge = Bridge::new(base.energy.clone(), Arc::new(target))?;
-        let (mean, found) = self.run(backend, bridge, kernel, base.start(self.chains, self.seed), self.betas.clone())?;
+        let target: Arc<dyn Energy> = Arc::new(target);
+        unconstrained("base", &base.energy)?;
+        let bridge = Bridge::new(base.energy.clone(), target.clone())?;
+        let (mean, mut found) = self.run(backend, bridge, kernel, base.start(self.chains, self.seed), self.betas.clone())?;
+        if let Some(constraints) = target.constraints() {
+            found.positions = constraints.positions(&found.positions, self.chains);
+        }
         Ok(LogNormalizer { ln_z: base.ln_z + mean.value, ..found })
     }
 
@@ -230,7 +263,10 @@ impl AnnealedImportance {
         kernel: Arc<dyn Kernel>,
         draws: Start,
     ) -> Result<LogNormalizer> {
-        let bridge = Bridge::new(Arc::new(target), base.energy.clone())?;
+        let target: Arc<dyn Energy> = Arc::new(target);
+        unconstrained("base", &base.energy)?;
+        unconstrained("target of annealed importance sampling in reverse", &target)?;
+        let bridge = Bridge::new(target, base.energy.clone())?;
         let backwards = self.betas.iter().rev().skip(1).map(|beta| 1.0 - beta).chain([1.0]).collect();
         let (mean, found) = self.run(backend, bridge, kernel, draws, backwards)?;
         Ok(LogNormalizer { ln_z: base.ln_z - mean.value, ..found })
@@ -280,6 +316,14 @@ impl AnnealedImportance {
             return Err(Error::setting("steps at each beta", 0, "must be at least 1"));
         }
         Ok(())
+    }
+}
+
+/// Refuses an energy whose draws are positions where free coordinates are wanted.
+fn unconstrained(what: &str, energy: &Arc<dyn Energy>) -> Result<()> {
+    match energy.constraints() {
+        None => Ok(()),
+        Some(_) => Err(Error::Unsupported(format!("{} is constrained and cannot be the {what}", energy.name()))),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod chains;
 mod check;
 mod device;
 pub mod diagnose;
+pub mod diffusion;
 pub mod energy;
 mod error;
 mod evaluate;
@@ -24,6 +25,7 @@ mod schedule;
 mod start;
 pub mod store;
 pub mod train;
+pub mod transform;
 
 pub use adapt::Warmup;
 pub use backend::Backend;

@@ -102,6 +102,12 @@ impl Pipelines {
         self.kernel = kernel;
     }
 
+    /// Replaces the target by one that differs in its parameters alone.
+    pub(crate) fn set_target(&mut self, gpu: &Gpu, target: Arc<dyn Energy>) {
+        gpu.queue().write_buffer(&self.params, 0, bytemuck::cast_slice(&params(&*target, &*self.kernel, self.shares)));
+        self.target = target;
+    }
+
     /// Lanes of a position.
     pub(crate) fn blocks(&self) -> u32 {
         crate::program::lanes(self.dim()).1 as u32

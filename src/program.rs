@@ -29,6 +29,8 @@ pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
 const UNROLLED_DIM: usize = 32;
 /// More parameters than this are not worth a private copy.
 const MAX_CACHED_PARAMS: usize = 512;
+/// What is watched of chains, without constraints and with them.
+const WATCH: [&str; 2] = [include_str!("../shaders/watch/direct.wgsl"), include_str!("../shaders/watch/constrained.wgsl")];
 
 /// One WGSL text with a name.
 #[derive(Debug, Clone)]
@@ -100,7 +102,7 @@ pub(crate) fn engine_text() -> String {
     // Of lanes of two and of four, whole and spread.
     let shared = contract(1, 1, String::new()).into_iter().chain(contract(3, 2, String::new())).map(|part| part.source);
     let own = [include_str!("../shaders/moments.wgsl"), include_str!("../shaders/main.wgsl")];
-    shared.chain(own.map(str::to_owned)).collect()
+    shared.chain(own.into_iter().chain(WATCH).map(str::to_owned)).collect()
 }
 
 /// A checked WGSL program for one energy, one kernel, and with or without moments and draws.
@@ -176,6 +178,7 @@ impl Program {
         parts.push(Part::new(kernel.name(), kernel.source()));
         parts.push(Part::new("stage", kernel.stage()));
         parts.push(Part::new("moments", include_str!("../shaders/moments.wgsl")));
+        parts.push(Part::new("watch", WATCH[usize::from(target.constraints().is_some())]));
         parts.push(match options.store {
             true => Part::new("draws", include_str!("../shaders/draws.wgsl")),
             false => Part::new("draws", "fn draws_begin(index: u32) {}\nfn draws_add(x: ptr<function, Point>, e: f32) {}\n"),
@@ -304,6 +307,7 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
         Part::new("place", place),
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("threefry", include_str!("../shaders/threefry.wgsl")),
+        Part::new("normal", include_str!("../shaders/normal.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]
 }

@@ -46,10 +46,20 @@ pub enum Stream {
     Train = 26,
     /// The order of the data in an epoch of training.
     Shuffle = 27,
-    /// The initial parameters of a network.
-    Network = 40,
+    /// The forward process of a diffusion.
+    Forward = 40,
     /// The base of a normalising flow, and its first parameters.
     Flow = 48,
+    /// The initial parameters of a network.
+    Network = 42,
+    /// Noise for a network to predict.
+    Denoise = 43,
+    /// Training: noise and directions of a loss.
+    Loss = 28,
+    /// Training: which slots of a replay buffer go on, and which begin anew.
+    Replay = 29,
+    /// Data sets.
+    Data = 30,
 }
 
 /// The key of one epoch of a stream. Two encryptions, each one-to-one, so different epochs of a stream have different keys.
@@ -105,6 +115,11 @@ impl Draws {
     /// A uniform in (0, 1).
     pub fn uniform(&self, slot: u32) -> f64 {
         uniform(self.bits(slot))
+    }
+
+    /// The standard normal of coordinate i: what [`normals`](Self::normals) from slot 0 on gives there.
+    pub fn normal(&self, i: usize) -> f64 {
+        normal_pair(self.bits((i / 2) as u32))[i % 2]
     }
 
     /// Fills `z` with standard normals: coordinate i comes from block `slot` + i/2.

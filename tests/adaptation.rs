@@ -347,6 +347,51 @@ fn warnings(backend: &Backend) {
     assert!(found.warnings.iter().any(|w| matches!(w, Warning::StuckChains { .. })), "{found:?}");
 }
 
+/// The double well is quartic: at 300 only steps a thousand times smaller than those of the wells are stable. One chain in 32 starts
+/// there. What is wrong after a warm-up that relocates none.
+fn comes_in(backend: &Backend, kernel: Arc<dyn Kernel>) -> Result<(), String> {
+    let energy: Arc<dyn Energy> = Arc::new(DoubleWell::new(2, 1.0).unwrap());
+    let start: Vec<f32> = (0..2 * 512).map(|k| if k % 32 == 0 { 300.0 } else { 0.5 + (k % 7) as f32 / 7.0 }).collect();
+    let mut chains = backend.chains_of(energy, kernel).count(512).start(Start::array(start)).seed(4).build().unwrap();
+    chains.warm_up(Warmup::default().keep_strays()).unwrap();
+    let found = chains.report().adaptation.unwrap();
+    let farthest = chains.positions().unwrap().into_iter().fold(0f32, |most, x| most.max(x.abs()));
+    if found.warnings.is_empty() && farthest < 4.0 { Ok(()) } else { Err(format!("out to {farthest}: {found}")) }
+}
+
+/// A mode of no weight, 69 T above the other and walled off by 450 T: the chains that stay in it are named, or relocated and counted.
+fn strays(backend: &Backend) {
+    let energy = Mixture::new(&[1.0, 1e-30], &[vec![0.0, 0.0], vec![60.0, 0.0]], &[1.0, 1.0]).unwrap();
+    let start: Vec<f32> = (0..2 * 256).map(|k| if k < 256 && k % 16 == 0 { 60.0 } else { (k % 9) as f32 / 9.0 }).collect();
+    let warmed_up = |warm_up: Warmup| {
+        let mut chains =
+            backend.chains(energy.clone(), Hmc::adaptive()).count(256).start(Start::array(start.clone())).build().unwrap();
+        chains.warm_up(warm_up).unwrap();
+        let far = chains.positions().unwrap()[..256].iter().filter(|&&x| x > 30.0).count();
+        let report = chains.collect(Collect::draws(200)).unwrap();
+        (report.adaptation.clone().unwrap(), far, report)
+    };
+    let (found, far, _) = warmed_up(Warmup::default().keep_strays());
+    assert!(far > 0 && found.relocated == 0, "{far} {found}");
+    assert!(found.warnings.iter().any(|w| matches!(w, Warning::StrayChains { chains } if *chains == far as u64)), "{found}");
+    let (found, far, report) = warmed_up(Warmup::default());
+    assert!(far == 0 && found.relocated > 0 && found.warnings.is_empty(), "{far} {found}");
+    assert!(report.to_string().contains("chains stayed"), "{report}");
+    for c in &report.coordinates {
+        assert!(p_of_z(c.mean / c.mcse.unwrap()) > LEVEL && p_of_z((c.sd - 1.0) / c.mcse_sd.unwrap()) > LEVEL, "{report}");
+    }
+}
+
+/// The settings of the funnel's mouth do not suit its neck, and the warm-up says so.
+fn funnel(backend: &Backend) {
+    let mut chains =
+        backend.chains(ergodic::energy::Funnel::new(10).unwrap(), Hmc::adaptive()).count(1024).seed(1).build().unwrap();
+    let report = chains.collect(Collect::draws(50)).unwrap();
+    let found = report.adaptation.unwrap();
+    assert!(found.relocated == 0, "{found}");
+    assert!(found.warnings.iter().any(|w| matches!(w, Warning::StuckChains { .. })), "{found}");
+}
+
 /// A gradient of 9,000 loop iterations: llvmpipe finishes no more than seven a dispatch.
 fn cut_short(backend: &Backend) {
     let text = "fn slow_sum(x: f32) -> f32 { var s = 0.0; for (var i = 0u; i < u32(param(0u)); i++) { s += x; } return s / param(0u); }
@@ -463,6 +508,17 @@ fn main() -> std::process::ExitCode {
         .both("any start and few chains", |backend| starts(&backend))
         .both("what cannot be adapted is refused", |backend| refusals(&backend))
         .both("warnings", |backend| warnings(&backend))
+        .both("chains far out come in", |backend| comes_in(&backend, Arc::new(Hmc::adaptive())).unwrap())
+        .test("a planted fault is found: no steps small enough for chains far out", || {
+            let coarse = |settings: ergodic::adapt::Settings| ergodic::adapt::Settings {
+                step_size: settings.step_size.max(8e-3),
+                ..settings
+            };
+            let found = comes_in(&Backend::cpu(), Planted::settings(Arc::new(Hmc::adaptive()), coarse));
+            assert!(found.as_ref().is_err_and(|what| what.contains("stray")), "{found:?}");
+        })
+        .both("chains in a mode of no weight", |backend| strays(&backend))
+        .gpu("the funnel's stuck chains are named", |gpu| funnel(&Backend::gpu_of(gpu)))
         .gpu("trajectories that the driver cuts short", |gpu| cut_short(&Backend::gpu_of(gpu)))
         .run()
 }

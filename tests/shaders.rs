@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Suite, cases};
 use ergodic::{Program, program::Options};
 use naga::back::{hlsl, msl, spv};
@@ -22,19 +24,25 @@ fn main() -> std::process::ExitCode {
         }
     }
     for (kernel_name, kernel) in cases::kernels().into_iter().chain(cases::tempered()) {
-        suite = suite.test(format!("{kernel_name} on a composed energy of 512 dimensions"), move || {
-            let program = Program::new(&*cases::high_dimension(512), &*kernel, Options::default()).unwrap();
-            let (module, info) = program.module();
-            translate(module, info);
+        suite = suite.test(format!("{kernel_name} on composed and constrained energies of 512 dimensions"), move || {
+            for energy in [cases::high_dimension(512), Arc::new(cases::constrained_of(512))] {
+                let program = Program::new(&*energy, &*kernel, Options::default()).unwrap();
+                let (module, info) = program.module();
+                translate(module, info);
+            }
         });
     }
+    let threefry = include_str!("../shaders/threefry.wgsl");
+    let half_sweep = include_str!("../shaders/rbm/half_sweep.wgsl");
+    let (normal, gaussian) = (include_str!("../shaders/normal.wgsl"), include_str!("../shaders/rbm/gaussian.wgsl"));
     let boltzmann = [
-        ("block Gibbs", include_str!("../shaders/rbm/half_sweep.wgsl")),
-        ("the checkerboard", include_str!("../shaders/rbm/checkerboard.wgsl")),
+        ("block Gibbs of binary units", vec![threefry, half_sweep]),
+        ("block Gibbs of Gaussian units", vec![threefry, half_sweep, normal, gaussian]),
+        ("the checkerboard", vec![threefry, include_str!("../shaders/rbm/checkerboard.wgsl")]),
     ];
-    for (name, source) in boltzmann {
-        suite = suite.test(format!("{name} of binary units"), move || {
-            let module = naga::front::wgsl::parse_str(&[include_str!("../shaders/threefry.wgsl"), source].concat()).unwrap();
+    for (name, parts) in boltzmann {
+        suite = suite.test(name, move || {
+            let module = naga::front::wgsl::parse_str(&parts.concat()).unwrap();
             let mut validator =
                 naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
             translate(&module, &validator.validate(&module).unwrap());

@@ -408,6 +408,12 @@ mod zarr {
             let alone: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(serde_json::to_value(node).unwrap(), alone, "{name}");
         }
+        // Each group stands before what is in it.
+        let text = fs::read_to_string(path.join("zarr.json")).unwrap();
+        let place = |name: &str| text.find(&format!("\"{name}\": {{")).unwrap();
+        for (group, name) in all.keys().filter_map(|name| name.split_once('/').map(|(group, _)| (group, name))) {
+            assert!(place(group) < place(name), "{name}");
+        }
 
         // Planted faults: a bit, a chunk in another's place, a chunk that no metadata tells of.
         let chunk = |draw: usize| path.join(format!("posterior/x/c.0.{draw}.0"));

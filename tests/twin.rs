@@ -5,9 +5,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Suite, cases, planted::Planted, twin::compare};
+use common::{Suite, cases, cases::Free, planted::Planted, twin::compare};
 use ergodic::{
-    energy::Rosenbrock,
+    energy::{Energy, Rosenbrock},
     kernel::{Drift, Hmc, Kernel, Rwm, Ula, Underdamped},
 };
 
@@ -60,7 +60,7 @@ fn main() -> std::process::ExitCode {
             if kernel.noise_level().is_some() && !energy.has_noise_levels() {
                 continue;
             }
-            let energy = energy.clone();
+            let energy: Arc<dyn Energy> = Arc::new(Free(energy.clone()));
             suite = suite.gpu(format!("{kernel_name} on {energy_name}"), move |gpu| {
                 if let Err(why) = compare(gpu, &energy, &kernel, &kernel) {
                     panic!("{why}");

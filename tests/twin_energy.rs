@@ -22,6 +22,7 @@ fn main() -> std::process::ExitCode {
     }
     suite
         .gpu("20 dimensions, composed", |gpu| high_dimension(&gpu, cases::high_dimension(20)))
+        .gpu("70 dimensions, constrained", |gpu| high_dimension(&gpu, Arc::new(cases::constrained_of(70))))
         .gpu("300 dimensions, 16 invocations", |gpu| high_dimension(&gpu, diagonal(300)))
         .gpu("680 dimensions, 32 invocations", |gpu| high_dimension(&gpu, diagonal(680)))
         .gpu("512 dimensions, full covariance", |gpu| high_dimension(&gpu, full_covariance(512)))

@@ -1,6 +1,7 @@
 //! What storing costs: `cargo bench --bench store --features zarr` writes every draw of 65,536 two-dimensional chains to Zarr, in turn
-//! with collections that write nothing; `-- --memory` runs 10⁶ chains for 10³ and for 10⁴ steps and reads the resident memory.
+//! with collections that write nothing; `-- --cost` measures what moments cost, and the copy that outlives a lost device; `-- --memory` runs 10⁶ chains for 10³ and for 10⁴ steps and reads the resident memory.
 
+mod cost;
 mod memory;
 mod speed;
 
@@ -15,6 +16,9 @@ struct Arguments {
     /// Resident memory of 10⁶ chains with moments, after 10³ and after 10⁴ steps.
     #[arg(long)]
     memory: bool,
+    /// What moments cost, and the copy in host memory, of 65,536 two-dimensional chains.
+    #[arg(long)]
+    cost: bool,
     /// Where the stores are written, and removed again.
     #[arg(long, value_name = "FOLDER", default_value = "target/store")]
     folder: PathBuf,
@@ -48,7 +52,9 @@ fn main() -> Result<()> {
         println!("Nothing measured: run it as cargo bench --bench store --features zarr");
         return Ok(());
     }
-    if arguments.memory {
+    if arguments.cost {
+        cost::measure(arguments.rounds)
+    } else if arguments.memory {
         memory::measure()
     } else {
         speed::measure(&arguments.folder, arguments.draws, arguments.rounds, &arguments.only)

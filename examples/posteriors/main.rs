@@ -117,15 +117,10 @@ fn main() -> Result<()> {
 
 /// Prints what was found, and gives it as rows.
 fn table<'a>(posterior: &'a Posterior, outcome: &Outcome) -> Vec<Row<'a>> {
-    let Outcome { draws, chains, seconds, last, is_met, failed_transitions, strays, adaptation, .. } = outcome;
+    let Outcome { draws, chains, seconds, last, is_met, failed_transitions, adaptation, .. } = outcome;
     let met = if *is_met { "the last to be precise enough was" } else { "NOT precise enough is" };
     println!("\n{}: {chains} chains x {draws} draws in {seconds:.2} s; {met} {}", posterior.name, posterior.parameters[*last]);
     println!("{adaptation}");
-    if *strays > 0 {
-        println!(
-            "  {strays} chains strayed to energies far above the others' in a first warm-up: all were started anew where others stood"
-        );
-    }
     if *failed_transitions > 0 {
         println!("  {failed_transitions} transitions failed and were rejected");
     }

@@ -40,8 +40,6 @@ pub struct Outcome {
     pub last: usize,
     pub is_met: bool,
     pub failed_transitions: u64,
-    /// Chains that strayed in a first warm-up; all were then started anew, from where the others stood.
-    pub strays: usize,
     /// What the warm-up found, as text.
     pub adaptation: String,
 }
@@ -52,23 +50,8 @@ pub fn run(backend: &Backend, posterior: &Posterior, settings: &Settings) -> Res
     let count = settings.chains.next_multiple_of(SUPERCHAIN);
     let setup = backend.chains(posterior.energy.clone(), Hmc::adaptive());
     let setup = setup.count(count).superchains(count / SUPERCHAIN).seed(settings.seed).start(settings.start.clone());
-    let mut chains = setup.clone().build()?;
+    let mut chains = setup.build()?;
     chains.warm_up(Warmup::default())?;
-    let energies = chains.energies()?;
-    let strays = strays(&energies);
-    if strays > 0 {
-        // In modes of no weight, say, that a chain fell into from its start and would never leave. All chains begin anew where chains
-        // of the lower half of the energies stand.
-        let mut places: Vec<_> = (0..count).collect();
-        places.sort_by(|&a, &b| energies[a].total_cmp(&energies[b]));
-        places.truncate(count / 2);
-        places.sort_unstable();
-        let every = places.len() / (count / SUPERCHAIN);
-        let positions = chains.positions()?;
-        let starts = positions.chunks_exact(count).flat_map(|row| places.iter().step_by(every).map(|&chain| row[chain]));
-        chains = setup.start(Start::array(starts.collect::<Vec<_>>())).build()?;
-        chains.warm_up(Warmup::default())?;
-    }
     let mut moments = Moments::new(posterior.parameters.len(), count, count / SUPERCHAIN);
     let mut look = FIRST_LOOK;
     loop {
@@ -85,29 +68,10 @@ pub fn run(backend: &Backend, posterior: &Posterior, settings: &Settings) -> Res
             let report = chains.report();
             let failed_transitions = report.failed_transitions();
             let adaptation = report.adaptation.map(|found| found.to_string()).unwrap_or_default();
-            return Ok(Outcome {
-                estimates,
-                draws,
-                chains: count,
-                seconds,
-                last,
-                is_met,
-                failed_transitions,
-                strays,
-                adaptation,
-            });
+            return Ok(Outcome { estimates, draws, chains: count, seconds, last, is_met, failed_transitions, adaptation });
         }
         look += (look / 4).max(2);
     }
-}
-
-/// The chains whose energies lie above the median by more than 30 and twenty times what the tenth percentile lies below it. Where the
-/// chains have come to the target, that has a chance below exp(−30) for a Gaussian of any dimension.
-fn strays(energies: &[f32]) -> usize {
-    let mut sorted = energies.to_vec();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let (median, low) = (sorted[sorted.len() / 2], sorted[sorted.len() / 10]);
-    energies.iter().filter(|&&energy| energy > median + 30.0 + 20.0 * (median - low)).count()
 }
 
 /// The parameter that is farthest from the goal, and the part of the goal that it uses up.

@@ -38,6 +38,16 @@ fn draw(unit: u32, first_pair: u32, fields: vec4<f32>) -> u32 {
     return bits.x | bits.y | bits.z | bits.w;
 }
 
+// The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
+fn prove(at: u32, whole: bool) {
+    let salted = at ^ half_sweep.canary_salt;
+    var word = salted;
+    let canary_steps = half_sweep.canary_steps;
+    for (var k = 0u; k < canary_steps; k++) { word = word * 1664525u + 1013904223u; }
+    let ended = word == half_sweep.canary_scale * salted + half_sweep.canary_offset;
+    if (whole && ended) { atomicAdd(&proof[half_sweep.row], 1u); }
+}
+
 @compute @workgroup_size(64)
 fn half_sweep_of(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -77,12 +87,5 @@ fn half_sweep_of(
     let at = unit * groups + group;
     if (clamped[unit] != 0u) { drawn = kept[at]; }
     states_out[at] = drawn;
-
-    // The proof of completion: drivers may cut loops short, so run one more loop whose end the host knows.
-    let salted = at ^ half_sweep.canary_salt;
-    var word = salted;
-    let canary_steps = half_sweep.canary_steps;
-    for (var k = 0u; k < canary_steps; k++) { word = word * 1664525u + 1013904223u; }
-    let whole = i == inputs && word == half_sweep.canary_scale * salted + half_sweep.canary_offset;
-    if (whole) { atomicAdd(&proof[half_sweep.row], 1u); }
+    prove(at, i == inputs);
 }

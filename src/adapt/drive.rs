@@ -20,6 +20,12 @@ pub(crate) trait Adapting: Chains + Collecting {
     /// Runs one step.
     fn trial(&mut self) -> Result<Trial>;
 
+    /// The coordinates that the kernel moves in, `[dim][chain]`: the positions, but of a constrained energy.
+    fn free_coordinates(&self) -> Result<Vec<f32>>;
+
+    /// Gives chains the states of others, as (chain, other).
+    fn relocate(&mut self, moves: &[(usize, usize)]) -> Result<()>;
+
     /// Where a warm-up stands.
     fn adapted(&mut self) -> &mut Adapted;
 
@@ -28,7 +34,7 @@ pub(crate) trait Adapting: Chains + Collecting {
 }
 
 /// Where the warm-up of some chains stands.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Adapted {
     /// A warm-up that an error interrupted.
     plan: Option<WarmUp>,
@@ -76,7 +82,10 @@ pub(crate) fn warm_up(chains: &mut impl Adapting, limits: Warmup) -> Result<()> 
     };
     let mut plan = match chains.adapted().plan.take() {
         Some(plan) => plan,
-        None => WarmUp::new(&*base, adaptive, limits, chains.positions()?, chains.count()),
+        None => {
+            let temperature = chains.setup().temperature.at(chains.steps());
+            WarmUp::new(&*base, adaptive, limits, chains.free_coordinates()?, &chains.energies()?, temperature)
+        }
     };
     if let Err(e) = run(chains, &base, &mut plan) {
         if !matches!(e, Error::Adaptation { .. }) {
@@ -97,7 +106,13 @@ fn run(chains: &mut impl Adapting, base: &Arc<dyn Kernel>, plan: &mut WarmUp) ->
         let settings = plan.next();
         chains.set_kernel(with(&settings));
         match chains.trial() {
-            Ok(trial) => plan.learn(trial)?,
+            Ok(trial) => {
+                plan.learn(trial)?;
+                let moves = plan.take_moves();
+                if !moves.is_empty() {
+                    chains.relocate(&moves)?;
+                }
+            }
             Err(Error::CutShort { .. }) if plan.shorten(settings.leapfrog_steps.0) => continue,
             Err(e) => return Err(e),
         }

@@ -56,8 +56,9 @@ impl Adaptive {
 /// What one transition of all chains told.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Trial {
-    /// `[dim][chain]`.
+    /// `[dim][chain]`; of a constrained energy, free coordinates.
     pub(crate) positions: Vec<f32>,
+    pub(crate) energies: Vec<f32>,
     /// Mean acceptance probability.
     pub(crate) acceptance: f64,
     pub(crate) accepted: Vec<bool>,

@@ -26,6 +26,10 @@ pub struct Adaptation {
     pub reached_acceptance: f64,
     /// Steps that `reached_acceptance` is the mean of.
     pub measured_steps: u64,
+    /// Chains that were set to where others stand, since their energies stayed far above those; see
+    /// [`Warmup::keep_strays`](crate::Warmup::keep_strays).
+    #[serde(default)]
+    pub relocated: u64,
     /// Failures during the warm-up; empty if there were none.
     pub failures: Vec<FailureRow>,
     /// What the warm-up did not reach; empty if nothing.
@@ -72,6 +76,12 @@ pub enum Warning {
         /// The part of all chains that they are.
         part: f64,
     },
+    /// Some chains have energies far above the others', by more than 30 T and twenty times what the tenth percentile lies below the
+    /// median: they have not come in from where they started, or fell into modes of no weight that they will hardly leave.
+    StrayChains {
+        /// How many.
+        chains: u64,
+    },
     /// Some chains rejected every proposal of the last steps: where they stand, the step size is too large.
     StuckChains {
         /// How many.
@@ -106,6 +116,11 @@ impl fmt::Display for Warning {
                 "{:.2} % of the chains stand far out along x[{coordinate}]: its tails are heavy, or they have not come in from the start",
                 100.0 * part
             ),
+            Self::StrayChains { chains } => write!(
+                f,
+                "{chains} stray chains have energies far above the others': they have not come in from the start, or sit in modes of no \
+                 weight; start closer to the target, or allow more steps (Warmup::at_most)"
+            ),
             Self::StuckChains { chains, steps } => write!(
                 f,
                 "{chains} stuck chains rejected each of the last {steps} proposals; aim at a higher acceptance (Hmc::adaptive_to)"
@@ -125,6 +140,10 @@ impl fmt::Display for Adaptation {
         let failed: u64 = self.failures.iter().map(|row| row.count).sum();
         if failed > 0 {
             write!(f, "; {failed} warm-up failures")?;
+        }
+        if self.relocated > 0 {
+            let chains = self.relocated;
+            write!(f, "\n  {chains} chains stayed at energies far above the others' and were set to where others stood")?;
         }
         self.warnings.iter().try_for_each(|warning| write!(f, "\n  warning: {warning}"))
     }

@@ -18,8 +18,8 @@ const OUTCOME_ROWS: usize = 6;
 const LANDED_ROWS: usize = 3;
 /// The proof's loop: long enough to be a loop, short enough to cost nothing.
 pub(crate) const CANARY_STEPS: u32 = 12;
-/// Bind groups that a berth keeps: a ring has three places at most.
-const MOST_BOUND: usize = 3;
+/// Bind groups that a berth keeps: a ring has three places at most, for steps and for evaluations.
+const MOST_BOUND: usize = 6;
 /// Two timestamps.
 const STAMPS: u64 = 16;
 
@@ -82,6 +82,8 @@ struct Berth {
     stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
     /// Where a dispatch puts draws, and where the host reads them.
     draws: Option<[wgpu::Buffer; 2]>,
+    /// Where the host reads a copy of the state.
+    spare: Option<wgpu::Buffer>,
 }
 
 /// The buffers of `chains` chains from `first` on.
@@ -108,6 +110,8 @@ pub(crate) struct Flight {
     staging: wgpu::Buffer,
     /// The same of its draws, and their bytes.
     draws: Option<(wgpu::Buffer, u64)>,
+    /// The same of a copy of the state.
+    spare: Option<(wgpu::Buffer, u64)>,
 }
 
 /// Bytes of the draws of a dispatch, and of the largest.
@@ -122,12 +126,18 @@ impl Flight {
     pub(crate) fn draws(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
         self.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
     }
+
+    /// The state after a dispatch that has landed: positions, `[dim][chain]`, and the first rows of the carry; None where no copy was
+    /// asked for.
+    pub(crate) fn spare(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
+        self.spare.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
+    }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.staging.unmap();
-        if let Some((staging, _)) = &self.draws {
+        for (staging, _) in [&self.draws, &self.spare].into_iter().flatten() {
             staging.unmap();
         }
     }
@@ -147,6 +157,7 @@ pub(crate) struct Watched<'a> {
     pub(crate) failures: &'a [u32],
     pub(crate) failure_steps: &'a [u32],
     pub(crate) growths: &'a [f32],
+    pub(crate) energies: &'a [f32],
     pub(crate) positions: &'a [f32],
 }
 
@@ -166,18 +177,20 @@ impl Landing {
         &self.words[2 * self.chains..3 * self.chains]
     }
 
-    /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, and growths, one a chain;
+    /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, growths, and energies, one a chain;
     /// positions, `[dim][chain]`.
     pub(crate) fn watched(&self) -> Option<Watched<'_>> {
         let at = (LANDED_ROWS * self.chains).next_multiple_of(2) + STAMPS as usize / 4;
         let words = self.words.get(at..).filter(|words| !words.is_empty())?;
         let (failures, words) = words.split_at(self.chains);
         let (failure_steps, words) = words.split_at(self.chains);
-        let (growths, positions) = words.split_at(self.chains);
+        let (growths, words) = words.split_at(self.chains);
+        let (energies, positions) = words.split_at(self.chains);
         Some(Watched {
             failures,
             failure_steps,
             growths: bytemuck::cast_slice(growths),
+            energies: bytemuck::cast_slice(energies),
             positions: bytemuck::cast_slice(positions),
         })
     }
@@ -203,6 +216,7 @@ impl Chunk {
             staging: None,
             stamps: gpu.stamps(),
             draws: None,
+            spare: None,
         };
         let chunk = Self {
             first,
@@ -224,11 +238,18 @@ impl Chunk {
         chunk
     }
 
-    /// Evaluates the energy (and gradient) at the starting positions.
+    /// Evaluates the energy (and gradient) where the chains stand in the ring's buffer `current`.
     ///
     /// # Errors
     /// [`Error::CutShort`] where the driver did not run the evaluation to its end.
-    pub(crate) fn start(&mut self, gpu: &Gpu, pipelines: &Pipelines, control: Control, timeout: Duration) -> Result<()> {
+    pub(crate) fn start(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        control: Control,
+        current: usize,
+        timeout: Duration,
+    ) -> Result<()> {
         let run = Run {
             chains: self.chains as u32,
             blocks: pipelines.blocks(),
@@ -239,8 +260,9 @@ impl Chunk {
         };
         let berth = &mut self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
-        // The positions are read from the first buffer of the ring; energy and gradient belong beside them.
-        let state = [&self.positions[0], &self.positions[1], &self.carry[1], &self.carry[0]];
+        // Energy and gradient belong beside the positions.
+        let next = (current + 1) % self.positions.len();
+        let state = [&self.positions[current], &self.positions[next], &self.carry[next], &self.carry[current]];
         let bind = berth.bind(gpu, pipelines, &[control], state, false);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
@@ -251,14 +273,29 @@ impl Chunk {
     }
 
     /// Energies and gradients (`[dim][chain]`, empty for kernels without) after [`start`](Self::start).
-    pub(crate) fn evaluated(&self, gpu: &Gpu, pipelines: &Pipelines, timeout: Duration) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(crate) fn evaluated(
+        &self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        current: usize,
+        timeout: Duration,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
         let rows = 1 + if pipelines.kernel().uses_grad() { pipelines.dim() } else { 0 };
-        let mut energies: Vec<f32> = gpu.read(&self.carry[0], 0, (rows * self.chains * 4) as u64, timeout)?;
+        let mut energies: Vec<f32> = gpu.read(&self.carry[current], 0, (rows * self.chains * 4) as u64, timeout)?;
         let grads = energies.split_off(self.chains);
         Ok((energies, grads))
     }
 
-    /// Submits a dispatch of `run.steps` steps that reads the ring's buffer `from` and writes the next.
+    /// Puts the chains to positions, `[dim][chain]`, in the ring's buffer `current`; none has stopped there.
+    pub(crate) fn place(&self, gpu: &Gpu, positions: &[f32], stopped_row: Option<usize>, current: usize) {
+        gpu.queue().write_buffer(&self.positions[current], 0, bytemuck::cast_slice(positions));
+        if let Some(row) = stopped_row {
+            gpu.queue().write_buffer(&self.carry[current], (row * self.chains * 4) as u64, &vec![0; 4 * self.chains]);
+        }
+    }
+
+    /// Submits a dispatch of `run.steps` steps that reads the ring's buffer `from` and writes the next. Of what it writes the positions
+    /// and so many rows of the carry are copied, if any.
     #[allow(clippy::too_many_arguments, reason = "one call, all of it plain data")]
     pub(crate) fn fly(
         &mut self,
@@ -269,6 +306,7 @@ impl Chunk {
         run: Run,
         controls: &[Control],
         draws: Option<DrawBytes>,
+        spare_rows: usize,
     ) -> Flight {
         let to = (from + 1) % self.positions.len();
         let index = self.next_berth;
@@ -277,8 +315,9 @@ impl Chunk {
         let stamps_at = landed_bytes.next_multiple_of(8);
         let watched_at = stamps_at + STAMPS;
         let outcome_bytes = (OUTCOME_ROWS * self.chains * 4) as u64 - landed_bytes;
-        let position_bytes = (pipelines.dim() * self.chains * 4) as u64;
-        let bytes = watched_at + if self.is_watched { outcome_bytes + position_bytes } else { 0 };
+        let row_bytes = (self.chains * 4) as u64;
+        let position_bytes = pipelines.dim() as u64 * row_bytes;
+        let bytes = watched_at + if self.is_watched { outcome_bytes + row_bytes + position_bytes } else { 0 };
         let berth = &mut self.berths[index];
         let uses = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = match &berth.staging {
@@ -303,19 +342,32 @@ impl Chunk {
         }
         if self.is_watched {
             encoder.copy_buffer_to_buffer(&berth.outcome, landed_bytes, &staging, watched_at, outcome_bytes);
-            encoder.copy_buffer_to_buffer(state[1], 0, &staging, watched_at + outcome_bytes, position_bytes);
+            encoder.copy_buffer_to_buffer(state[3], 0, &staging, watched_at + outcome_bytes, row_bytes);
+            encoder.copy_buffer_to_buffer(state[1], 0, &staging, watched_at + outcome_bytes + row_bytes, position_bytes);
         }
         // A dispatch between two draws has none, but binds the buffer.
         let draws = draws.filter(|bytes| bytes.used > 0).zip(berth.draws.as_ref()).map(|(bytes, [written, staging])| {
             encoder.copy_buffer_to_buffer(written, 0, staging, 0, bytes.used);
             (staging.clone(), bytes.used)
         });
+        let carry_bytes = spare_rows as u64 * row_bytes;
+        let spare = (spare_rows > 0).then(|| {
+            let bytes = position_bytes + carry_bytes;
+            let berth = &mut self.berths[index];
+            let staging = match &berth.spare {
+                Some(staging) if staging.size() >= bytes => staging.clone(),
+                _ => berth.spare.insert(gpu.buffer("spare", bytes, uses)).clone(),
+            };
+            encoder.copy_buffer_to_buffer(&self.positions[to], 0, &staging, 0, position_bytes);
+            encoder.copy_buffer_to_buffer(&self.carry[to], 0, &staging, position_bytes, carry_bytes);
+            (staging, bytes)
+        });
         let submission = gpu.queue().submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        if let Some((staging, bytes)) = &draws {
+        for (staging, bytes) in [&draws, &spare].into_iter().flatten() {
             staging.map_async(wgpu::MapMode::Read, 0..*bytes, |_| {});
         }
-        Flight { run, berth: index, submission, bytes, staging, draws }
+        Flight { run, berth: index, submission, bytes, staging, draws, spare }
     }
 
     /// Waits for a dispatch and takes what it wrote.
@@ -400,6 +452,12 @@ impl Chunk {
         gpu.read(&self.carry[from], 0, (rows * self.chains * 4) as u64, timeout)
     }
 
+    /// Fills the positions, and the first rows of the carry, of the ring's buffer `current`.
+    pub(crate) fn write_state(&self, gpu: &Gpu, current: usize, positions: &[f32], carry: &[f32]) {
+        gpu.queue().write_buffer(&self.positions[current], 0, bytemuck::cast_slice(positions));
+        gpu.queue().write_buffer(&self.carry[current], 0, bytemuck::cast_slice(carry));
+    }
+
     /// Fills the first rows of the carry buffer with which the ring begins.
     pub(crate) fn write_carry(&self, gpu: &Gpu, carry: &[f32]) {
         gpu.queue().write_buffer(&self.carry[0], 0, bytemuck::cast_slice(carry));
@@ -407,10 +465,6 @@ impl Chunk {
 
     pub(crate) fn read_positions(&self, gpu: &Gpu, dim: usize, current: usize, timeout: Duration) -> Result<Vec<f32>> {
         gpu.read(&self.positions[current], 0, (dim * self.chains * 4) as u64, timeout)
-    }
-
-    pub(crate) fn read_energies(&self, gpu: &Gpu, current: usize, timeout: Duration) -> Result<Vec<f32>> {
-        gpu.read(&self.carry[current], 0, (self.chains * 4) as u64, timeout)
     }
 
     fn dispatch(

@@ -4,6 +4,7 @@ mod checkpoint;
 mod trial;
 
 use std::{
+    borrow::Cow,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -108,10 +109,10 @@ impl Gathered {
         Self { mean: vec![0.0; watched], m2: vec![0.0; watched], ..Self::default() }
     }
 
-    /// Adds a state that lies `squared_jump` from the last one (Welford 1962).
-    fn add(&mut self, state: &State, squared_jump: f64) {
+    /// Adds a state at position `x`, `squared_jump` from the last one (Welford 1962).
+    fn add(&mut self, x: &[f64], state: &State, squared_jump: f64) {
         self.draws += 1;
-        let values = state.x.iter().chain([&state.energy, &state.hamiltonian]);
+        let values = x.iter().chain([&state.energy, &state.hamiltonian]);
         for ((mean, m2), value) in self.mean.iter_mut().zip(&mut self.m2).zip(values) {
             let before = value - *mean;
             *mean += before / self.draws as f64;
@@ -139,10 +140,10 @@ impl CpuChains {
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(setup: Setup) -> Result<Self> {
-        let start = setup.check()?;
+        let (start, starts_at_one_point) = setup.check()?;
         let mut chains = Self::without_states(setup)?;
         chains.states = chains.states_at(&start)?;
-        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        chains.starts_at_one_point = starts_at_one_point;
         Ok(chains)
     }
 
@@ -155,6 +156,7 @@ impl CpuChains {
                 target.name()
             )));
         }
+        let clock = Clock { steps: setup.first_step, ..Clock::default() };
         Ok(Self {
             kernel_params: kernel.params(target.dim()),
             params: target.params(),
@@ -163,11 +165,11 @@ impl CpuChains {
             ends: vec![End::default(); setup.chains],
             weights: vec![Weight::default(); setup.chains],
             starts_at_one_point: false,
-            begun: Clock::default(),
+            begun: clock,
             ledger: Ledger::new(setup.chains),
-            clock: Clock::default(),
+            clock,
             adapted: Adapted::default(),
-            warmed_up: Clock::default(),
+            warmed_up: clock,
             slice_steps: 1,
             saved: Instant::now(),
             setup,
@@ -181,33 +183,59 @@ impl CpuChains {
     fn states_at(&self, start: &[f32]) -> Result<Vec<State>> {
         let (setup, target, kernel) = (&self.setup, &*self.target, &*self.kernel);
         let (dim, chains) = (target.dim(), setup.chains);
+        let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
         if target.check_gradient() && kernel.uses_grad() {
             check::gradient_of_twin(target, start, chains, setup.seed)?;
         }
-        let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
-        let noise_variance = setup.noise_variance(0);
         let at_start = |chain: usize| {
             let mut state = State::zeros(dim);
             for i in 0..dim {
                 state.x[i] = f64::from(start[i * chains + chain]);
                 state.momentum[i] = momenta.get(i * chains + chain).map_or(0.0, |&p| f64::from(p));
             }
-            let params = Params::new(&self.params).at_noise(noise_variance);
-            state.energy = if kernel.uses_grad() {
+            state
+        };
+        let mut states: Vec<_> = (0..chains).map(at_start).collect();
+        self.evaluate(&mut states)?;
+        Ok(states)
+    }
+
+    /// Energy and gradient of states, for the next step.
+    fn evaluate(&self, states: &mut [State]) -> Result<()> {
+        let (setup, target, uses_grad) = (&self.setup, &*self.target, self.kernel.uses_grad());
+        let params = Params::new(&self.params).at_noise(setup.noise_variance(self.clock.steps));
+        let evaluate = |(chain, state): (usize, &mut State)| {
+            state.energy = if uses_grad {
                 target.energy_and_grad(params, &state.x, &mut state.grad)
             } else {
                 target.energy(params, &state.x)
             };
-            check::start(u64::from(setup.first_chain) + chain as u64, state.energy, state.grad.iter().copied())?;
-            Ok(state)
+            check::start(u64::from(setup.first_chain) + chain as u64, state.energy, state.grad.iter().copied())
         };
-        (0..chains).into_par_iter().map(at_start).collect()
+        states.par_iter_mut().enumerate().try_for_each(evaluate)
+    }
+
+    /// Takes other parameters, and other positions where there are some, and evaluates the energy.
+    fn go_on_with(&mut self, params: &[f32], positions: Option<&[f32]>) -> Result<()> {
+        self.setup.set_params(params)?;
+        if let Some(positions) = positions {
+            let chains = self.states.len();
+            positions.iter().enumerate().for_each(|(at, &x)| self.states[at % chains].x[at / chains] = f64::from(x));
+            self.stopped.fill(false);
+        }
+        self.target = self.setup.target.clone();
+        self.params = params.to_vec();
+        self.gathered.clear();
+        let mut states = std::mem::take(&mut self.states);
+        let evaluated = self.evaluate(&mut states);
+        self.states = states;
+        evaluated
     }
 
     /// The positions in f64, `[dim][chain]`.
     pub fn positions_f64(&self) -> Vec<f64> {
-        let dim = self.target.dim();
-        (0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i])).collect()
+        let points: Vec<_> = self.states.par_iter().map(|state| position(&*self.target, &state.x)).collect();
+        (0..self.target.dim()).flat_map(|i| points.iter().map(move |x| x[i])).collect()
     }
 
     /// The log weights of annealed importance sampling, one a chain.
@@ -223,6 +251,7 @@ impl CpuChains {
             self.ledger.acceptance += slice.acceptance;
             if let Some((count, step, kind, position)) = slice.failures {
                 if !self.ledger.failed.contains_key(&chain) {
+                    let position = self::position(&*self.target, &position).into_owned();
                     first.push(FailedAt { chain: u64::from(self.setup.first_chain) + chain as u64, step, kind, position });
                 }
                 self.ledger.fail(chain, count, step, kind);
@@ -295,7 +324,8 @@ impl CpuChains {
                     });
                     if collects {
                         for (gathered, (state, last)) in gathered.iter_mut().zip(states.iter().zip(&*lasts)) {
-                            gathered.add(state, state.x.iter().zip(last).map(|(x, last)| (x - last).powi(2)).sum());
+                            let (x, last) = (position(target, &state.x), position(target, last));
+                            gathered.add(&x, state, x.iter().zip(&*last).map(|(x, last)| (x - last).powi(2)).sum());
                         }
                         for (gathered, swapped) in gathered.iter_mut().zip(swapped.unwrap_or_default()) {
                             gathered.count(swapped);
@@ -303,7 +333,8 @@ impl CpuChains {
                         // Of a ladder, the coldest chain is the target's.
                         let is_draw = |thin| gathered[0].draws.is_multiple_of(thin);
                         if stored.as_ref().is_some_and(|(groups, thin)| groups.contains(&group) && is_draw(*thin)) {
-                            slices[0].draws.extend(states[0].x.iter().chain([&states[0].energy]).map(|&v| v as f32));
+                            let x = position(target, &states[0].x);
+                            slices[0].draws.extend(x.iter().chain([&states[0].energy]).map(|&v| v as f32));
                         }
                     }
                 }
@@ -409,6 +440,15 @@ impl Collecting for CpuChains {
     }
 }
 
+/// The position of a state in free coordinates `y`.
+fn position<'a>(target: &dyn Energy, y: &'a [f64]) -> Cow<'a, [f64]> {
+    let mut x = Cow::Borrowed(y);
+    if let Some(constraints) = target.constraints() {
+        constraints.position(x.to_mut());
+    }
+    x
+}
+
 /// Gradient evaluations of one chain in the steps first..first + n.
 pub(crate) fn gradients(setup: &Setup, first: u64, n: u64) -> u64 {
     let (least, most) = setup.kernel.substeps();
@@ -473,6 +513,15 @@ impl Chains for CpuChains {
 
     fn tallies(&self) -> Vec<Tally> {
         self.ledger.tallies()
+    }
+
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.go_on_with(params, None)
+    }
+
+    fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()> {
+        let placed = self.setup.placed(positions)?;
+        self.go_on_with(params, Some(&placed))
     }
 
     fn save(&self, path: &Path) -> Result<()> {

@@ -1,14 +1,17 @@
 //! Chains on a GPU: K steps in one dispatch with the state in registers, two slices in flight, each with a proof of completion.
 
 mod checkpoint;
+mod spare;
 mod trial;
 
 use std::{
     collections::VecDeque,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::spare::{Confirmed, Spare};
 use super::{
     Chains, Collect, FailedAt, Report, Setup, Tally,
     chunk::{self, CANARY_STEPS, Chunk, DrawBytes, Flight, Landing, Run},
@@ -54,18 +57,13 @@ pub struct GpuChains {
     ring: usize,
     /// Index in the ring of the confirmed state.
     current: usize,
-    ledger: Ledger,
-    clock: Clock,
-    adapted: Adapted,
-    /// The clock at the end of the warm-up.
-    warmed_up: Clock,
-    /// What the last collection has, but for its open segment, whose moments are carried on the device.
-    moments: Moments,
-    open_draws: u64,
+    /// What the host knows of it.
+    at: Confirmed,
+    spare: Option<Spare>,
+    /// When a copy was last asked for.
+    spared: Instant,
     /// Chunks whose open segment has been taken already.
     settled: usize,
-    /// The clock when the last collection began.
-    begun: Clock,
     /// Steps of the next slice, for (advance, collect).
     slice_steps: [u64; 2],
     /// The most steps a dispatch that this driver was seen to finish.
@@ -104,9 +102,9 @@ impl GpuChains {
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(gpu: &Gpu, setup: Setup) -> Result<Self> {
-        let start = setup.check()?;
+        let (start, starts_at_one_point) = setup.check()?;
         let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
-        chains.starts_at_one_point = check::is_one_point(&start, chains.setup.chains);
+        chains.starts_at_one_point = starts_at_one_point;
         chains.evaluate_start(&start, &chunk_sizes)?;
         Ok(chains)
     }
@@ -118,16 +116,21 @@ impl GpuChains {
         let ring = chunk::ring(chunk_sizes.len());
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
-        let clock = Clock { device, ..Clock::default() };
-        let chains = Self {
-            gpu: gpu.clone(),
+        let clock = Clock { device, steps: setup.first_step, ..Clock::default() };
+        let at = Confirmed {
             ledger: Ledger::new(setup.chains),
             clock,
             begun: clock,
             adapted: Adapted::default(),
             warmed_up: clock,
-            moments: Moments::new(rows.watched(), 0, 1),
+            moments: Moments::new(rows.watched(), 0, 1).into(),
             open_draws: 0,
+        };
+        let chains = Self {
+            gpu: gpu.clone(),
+            at,
+            spare: None,
+            spared: Instant::now(),
             settled: 0,
             starts_at_one_point: false,
             rows,
@@ -150,20 +153,14 @@ impl GpuChains {
             self.check_gradient(start)?;
         }
         let momenta = if self.setup.kernel.carries_momentum() { self.setup.momenta() } else { Vec::new() };
-        let control = self.setup.controls(0, 0)[0];
+        let control = self.setup.controls(self.at.clock.steps, 0)[0];
         let all = self.setup.chains;
         let mut first = 0;
         for &size in chunk_sizes {
             let rows =
                 |values: &[f32]| values.chunks(all).flat_map(|row| row[first..first + size].to_vec()).collect::<Vec<_>>();
             let mut chunk = Chunk::new(&self.gpu, &self.pipelines, first, self.ring, &rows(start), &rows(&momenta));
-            chunk.start(&self.gpu, &self.pipelines, control, self.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
-            for (i, &energy) in energies.iter().enumerate() {
-                let id = u64::from(self.setup.first_chain) + (first + i) as u64;
-                let grad = (0..grads.len() / size).map(|row| f64::from(grads[row * size + i]));
-                check::start(id, f64::from(energy), grad)?;
-            }
+            self.evaluate(&mut chunk, control)?;
             self.chunks.push(chunk);
             first += size;
         }
@@ -171,7 +168,57 @@ impl GpuChains {
         Ok(())
     }
 
-    /// The buffers that hold the positions now, `[dim][chain]` each, for a program that binds them (storage, vertex or copy source).
+    /// The state's coordinates, `[dim][chain]`.
+    fn coordinates(&self, spare: Option<&Spare>) -> Result<Vec<f32>> {
+        let mut all = vec![0f32; self.dim() * self.count()];
+        for (i, chunk) in self.chunks.iter().enumerate() {
+            let x = self.positions_of(i, spare)?;
+            for (row, values) in x.chunks(chunk.chains).enumerate() {
+                let at = row * self.count() + chunk.first;
+                all[at..at + chunk.chains].copy_from_slice(values);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Evaluates the energy where the chains of a chunk stand.
+    fn evaluate(&self, chunk: &mut Chunk, control: Control) -> Result<()> {
+        chunk.start(&self.gpu, &self.pipelines, control, self.current, self.setup.timeout)?;
+        let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.current, self.setup.timeout)?;
+        let size = chunk.chains;
+        for (i, &energy) in energies.iter().enumerate() {
+            let id = u64::from(self.setup.first_chain) + (chunk.first + i) as u64;
+            let grad = (0..grads.len() / size).map(|row| f64::from(grads[row * size + i]));
+            check::start(id, f64::from(energy), grad)?;
+        }
+        Ok(())
+    }
+
+    /// Takes other parameters, and other positions where there are some, and evaluates the energy.
+    fn go_on_with(&mut self, params: &[f32], positions: Option<&[f32]>) -> Result<()> {
+        self.close_segment()?;
+        self.setup.set_params(params)?;
+        self.pipelines.set_target(&self.gpu, self.setup.target.clone());
+        (self.at.moments, self.settled) = (Moments::new(self.rows.watched(), 0, 1).into(), 0);
+        // The copy is of the state under other parameters.
+        self.spare = None;
+        let control = self.setup.controls(self.at.clock.steps, 0)[0];
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let evaluated = chunks.iter_mut().try_for_each(|chunk| {
+            if let Some(positions) = positions {
+                let columns = chunk.first..chunk.first + chunk.chains;
+                let own: Vec<_> = positions.chunks(self.setup.chains).flat_map(|row| &row[columns.clone()]).copied().collect();
+                let stopped = self.setup.kernel.is_unadjusted().then(|| self.rows.stopped());
+                chunk.place(&self.gpu, &own, stopped, self.current);
+            }
+            self.evaluate(chunk, control)
+        });
+        self.chunks = chunks;
+        evaluated
+    }
+
+    /// The buffers that hold the positions now (where the energy is constrained, its free coordinates), `[dim][chain]` each, for a
+    /// program that binds them (storage, vertex or copy source).
     /// There is one unless the positions are larger than a storage binding may be, or, on a software rasteriser, more than 65,536
     /// chains. Valid until the next `advance` or `collect`, which may put the positions into another buffer of the ring.
     pub fn position_buffers(&self) -> Vec<&wgpu::Buffer> {
@@ -209,8 +256,8 @@ impl GpuChains {
             let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
             let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
             let mut chunk = Chunk::new(&self.gpu, &self.pipelines, 0, 2, &positions, &momenta);
-            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], self.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.setup.timeout)?;
+            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], 0, self.setup.timeout)?;
+            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, 0, self.setup.timeout)?;
             let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
             let grad: Vec<_> = (0..dim).map(|i| f64::from(grads[i * n])).collect();
             check::compare(&self.setup.target.name(), &probe, &grad, &energies, f64::from(f32::EPSILON))?;
@@ -222,8 +269,8 @@ impl GpuChains {
     fn submit(&mut self, first: u64, goal: u64, collects: bool, from: usize, storing: Option<&Storing<'_>>) -> Result<Slice> {
         let epochs = Epochs::new(self.setup.kernel.slots(self.setup.target.dim()));
         // A segment of moments ends with a slice.
-        let state = self.moments.draws + self.open_draws + first - self.clock.steps;
-        let first_draw = (self.open_draws + first - self.clock.steps) % SEGMENT;
+        let state = self.at.moments.draws + self.at.open_draws + first - self.at.clock.steps;
+        let first_draw = (self.at.open_draws + first - self.at.clock.steps) % SEGMENT;
         let cap = if collects { self.step_cap.min(SEGMENT - first_draw) } else { self.step_cap };
         let room = storing.map_or(Ok(0), |storing| self.draw_room(storing))?;
         let cap = storing.map_or(cap, |storing| cap.min(storing.most_steps(state, room)));
@@ -234,6 +281,10 @@ impl GpuChains {
             Some(_) => self.pipelines.advance(&self.gpu, Task::Store)?.clone(),
             None => pipeline.clone(),
         };
+        let spare_rows = self.spare_rows(collects);
+        if spare_rows > 0 {
+            self.spare_asked();
+        }
         let submitted = Instant::now();
         let mut flights = Vec::with_capacity(self.chunks.len());
         for i in 0..self.chunks.len() {
@@ -250,10 +301,10 @@ impl GpuChains {
                 draws = Some(DrawBytes { used: storing.draws(state, state + steps) * bytes, room: room * bytes });
             }
             let pipeline = if draws.is_some() { &storing_pipeline } else { &pipeline };
-            flights.push(chunk.fly(&self.gpu, &self.pipelines, pipeline, from % self.ring, run, &controls, draws));
+            flights.push(chunk.fly(&self.gpu, &self.pipelines, pipeline, from % self.ring, run, &controls, draws, spare_rows));
         }
-        self.gpu.check(self.clock.steps)?;
-        Ok(Slice { first, steps, collects, state, submitted, behind: first - self.clock.steps, flights })
+        self.gpu.check(self.at.clock.steps)?;
+        Ok(Slice { first, steps, collects, state, submitted, behind: first - self.at.clock.steps, flights })
     }
 
     /// The uniform of a dispatch of chains from `first_chain` (of these) on.
@@ -317,6 +368,14 @@ impl GpuChains {
                 to[column..column + from.len()].copy_from_slice(from);
             }
         }
+        if let Some(constraints) = self.setup.target.constraints() {
+            // As `positions` maps them, so that the bits are the same.
+            let positions = self.pipelines.dim() * stored.len();
+            for draw in ready.chunks_exact_mut(positions + stored.len()) {
+                let x = constraints.positions(&draw[..positions], stored.len());
+                draw[..positions].copy_from_slice(&x);
+            }
+        }
         Ok(())
     }
 
@@ -324,7 +383,7 @@ impl GpuChains {
     fn land(&self, slice: &Slice) -> Result<Option<Vec<Landing>>> {
         let mut landed = Vec::with_capacity(slice.flights.len());
         for (chunk, flight) in self.chunks.iter().zip(&slice.flights) {
-            let landing = chunk.land(&self.gpu, flight, self.setup.timeout, self.clock.steps)?;
+            let landing = chunk.land(&self.gpu, flight, self.setup.timeout, self.at.clock.steps)?;
             if !landing.is_whole(&flight.run) {
                 return Ok(None);
             }
@@ -343,27 +402,27 @@ impl GpuChains {
         if let Some(storing) = storing {
             self.take_draws(slice, storing)?;
         }
-        self.ledger.failed_at.extend(failed_at);
+        self.at.ledger.failed_at.extend(failed_at);
         for (chain, count, step, kind) in failures {
-            self.ledger.fail(chain, count, step, kind);
+            self.at.ledger.fail(chain, count, step, kind);
         }
         for (chunk, landing) in self.chunks.iter().zip(landed) {
             for (i, (&flags, &acceptance)) in landing.accepted().iter().zip(landing.acceptance()).enumerate() {
-                self.ledger.accepted[chunk.first + i] += u64::from(flags & 0xffff);
-                self.ledger.acceptance += f64::from(acceptance) / 65_536.0;
+                self.at.ledger.accepted[chunk.first + i] += u64::from(flags & 0xffff);
+                self.at.ledger.acceptance += f64::from(acceptance) / 65_536.0;
             }
-            if let (Some(total), Some(device)) = (self.clock.device.as_mut(), landing.device_time(&self.gpu)) {
+            if let (Some(total), Some(device)) = (self.at.clock.device.as_mut(), landing.device_time(&self.gpu)) {
                 *total += device;
             }
         }
         if slice.collects {
-            self.open_draws += slice.steps;
+            self.at.open_draws += slice.steps;
         }
         self.current = written;
-        self.clock.steps += slice.steps;
-        self.clock.slices += slice.flights.len() as u64;
-        self.clock.acceptance = self.ledger.acceptance;
-        self.clock.gradients += gradients(&self.setup, slice.first, slice.steps);
+        self.at.clock.steps += slice.steps;
+        self.at.clock.slices += slice.flights.len() as u64;
+        self.at.clock.acceptance = self.at.ledger.acceptance;
+        self.at.clock.gradients += gradients(&self.setup, slice.first, slice.steps);
         Ok(())
     }
 
@@ -390,8 +449,8 @@ impl GpuChains {
     /// Where the first chains that ever failed stood: the state before the slice is still there, and the same steps up to the
     /// failure, run again for that chain alone, come to the same place.
     fn first_failures(&mut self, slice: &Slice, failures: &[(usize, u64, u64, Failure)]) -> Result<Vec<FailedAt>> {
-        let room = SHOWN_FAILURES - self.ledger.failed_at.len();
-        let mut first: Vec<_> = failures.iter().filter(|(chain, ..)| !self.ledger.failed.contains_key(chain)).collect();
+        let room = SHOWN_FAILURES - self.at.ledger.failed_at.len();
+        let mut first: Vec<_> = failures.iter().filter(|(chain, ..)| !self.at.ledger.failed.contains_key(chain)).collect();
         first.sort_unstable_by_key(|&&(chain, _, step, _)| (step, chain));
         let mut failed_at = Vec::new();
         for &&(chain, _, step, kind) in first.iter().take(room) {
@@ -415,12 +474,16 @@ impl GpuChains {
             let controls = self.setup.controls(first, steps);
             let run = Run { chains: rungs as u32, ..self.run_of(first_chain, first, steps, &controls) };
             let pipeline = self.pipelines.advance(&self.gpu, Task::Advance)?.clone();
-            let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls, None);
-            alone.land(&self.gpu, &flight, timeout, self.clock.steps)?;
+            let flight = alone.fly(&self.gpu, &self.pipelines, &pipeline, 0, run, &controls, None, 0);
+            alone.land(&self.gpu, &flight, timeout, self.at.clock.steps)?;
             from = 1;
         }
         let x = alone.read_positions(&self.gpu, self.pipelines.dim(), from, timeout)?;
-        Ok(x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect())
+        let mut x: Vec<_> = x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect();
+        if let Some(constraints) = self.setup.target.constraints() {
+            constraints.position(&mut x);
+        }
+        Ok(x)
     }
 
     /// Takes the open segment from the device, a chunk at a time, since the moments of all of them at once are many bytes. After an
@@ -428,26 +491,32 @@ impl GpuChains {
     fn settle(&mut self) -> Result<()> {
         while let Some(chunk) = self.chunks.get(self.settled) {
             let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
-            self.moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.open_draws, &values);
+            Arc::make_mut(&mut self.at.moments).merge_segment(
+                &self.rows,
+                chunk.first,
+                chunk.chains,
+                self.at.open_draws,
+                &values,
+            );
             self.settled += 1;
         }
-        self.moments.count(self.open_draws);
-        (self.open_draws, self.settled) = (0, 0);
+        Arc::make_mut(&mut self.at.moments).count(self.at.open_draws);
+        (self.at.open_draws, self.settled) = (0, 0);
         Ok(())
     }
 
     /// Steps that collect nothing leave the moments behind.
     fn close_segment(&mut self) -> Result<()> {
-        if self.open_draws > 0 {
+        if self.at.open_draws > 0 {
             self.settle()?;
         }
         Ok(())
     }
 
-    fn report_since(&self, clock: &Clock) -> Report {
-        let last_step = self.clock.steps.saturating_sub(1);
-        let report = Report::new(&self.setup, "gpu", self.gpu.describe(), clock, &self.ledger, last_step);
-        Report { adaptation: self.adapted.found.clone(), ..report }
+    fn report_since(&self, at: &Confirmed, begun: &Clock) -> Report {
+        let last_step = at.clock.steps.saturating_sub(1);
+        let report = Report::new(&self.setup, "gpu", self.gpu.describe(), &at.clock.since(begun), &at.ledger, last_step);
+        Report { adaptation: at.adapted.found.clone(), ..report }
     }
 }
 
@@ -458,31 +527,32 @@ impl Collecting for GpuChains {
 
     fn begin(&mut self, goes_on: bool) -> Result<u64> {
         adapt::ensure(self)?;
-        self.begun = self.clock;
+        self.at.begun = self.at.clock;
         for chunk in &mut self.chunks {
             chunk.drop_draws();
             chunk.make_room(&self.gpu, &self.rows, self.current);
         }
-        if !goes_on || self.moments.chains() == 0 {
-            self.moments = Moments::new(self.rows.watched(), self.setup.chains, self.setup.rungs());
-            (self.open_draws, self.settled) = (0, 0);
+        if !goes_on || self.at.moments.chains() == 0 {
+            self.at.moments = Moments::new(self.rows.watched(), self.setup.chains, self.setup.rungs()).into();
+            (self.at.open_draws, self.settled) = (0, 0);
         }
-        Ok(self.moments.draws + self.open_draws)
+        Ok(self.at.moments.draws + self.at.open_draws)
     }
 
     fn steps_done(&self) -> u64 {
-        self.clock.steps
+        self.at.clock.steps
     }
 
     fn run(&mut self, steps: u64, call: &Call, mut storing: Option<&mut Storing<'_>>) -> Result<u64> {
         let mut last_confirmed = Instant::now();
         let collects = call.collects();
-        let first = self.clock.steps;
+        let first = self.at.clock.steps;
         let goal = first + steps;
+        self.ensure_spare()?;
         let mut ahead = first;
         let mut slices: VecDeque<Slice> = VecDeque::new();
-        while self.clock.steps < goal {
-            if self.open_draws == SEGMENT || self.settled > 0 {
+        while self.at.clock.steps < goal {
+            if self.at.open_draws == SEGMENT || self.settled > 0 {
                 self.settle()?;
             }
             // A save waits until nothing is in flight.
@@ -499,19 +569,20 @@ impl Collecting for GpuChains {
             let Some(slice) = slices.pop_front() else { break };
             let Some(landed) = self.land(&slice)? else {
                 if slice.steps == 1 {
-                    return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: self.clock.steps });
+                    return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: self.at.clock.steps });
                 }
                 log::info!("{} cut a dispatch of {} steps short; halving", self.gpu.info().name, slice.steps);
                 self.step_cap = slice.steps / 2;
-                self.clock.redone += 1 + slices.len() as u64;
+                self.at.clock.redone += 1 + slices.len() as u64;
                 slices.clear();
-                ahead = self.clock.steps;
+                ahead = self.at.clock.steps;
                 continue;
             };
             self.confirm(&slice, &landed, storing.as_deref_mut())?;
+            self.take_spare(&slice)?;
             let now = Instant::now();
             let took = slice.took(now, last_confirmed);
-            self.clock.wall += now - last_confirmed;
+            self.at.clock.wall += now - last_confirmed;
             last_confirmed = now;
             // A chunk is a submission of its own.
             let own = took / self.chunks.len() as u32;
@@ -522,28 +593,28 @@ impl Collecting for GpuChains {
                 self.save(path)?;
                 self.saved = Instant::now();
                 // The next slice is measured from its submission on.
-                self.clock.wall += self.saved - last_confirmed;
+                self.at.clock.wall += self.saved - last_confirmed;
                 last_confirmed = self.saved;
             }
-            call.progress(&self.setup, self.clock.steps - first, self.clock.steps)?;
+            call.progress(&self.setup, self.at.clock.steps - first, self.at.clock.steps)?;
         }
-        Ok(self.clock.steps - first)
+        Ok(self.at.clock.steps - first)
     }
 
     fn moments(&self) -> Result<Moments> {
-        let mut moments = self.moments.clone();
-        if self.open_draws > 0 {
+        let mut moments = Moments::clone(&self.at.moments);
+        if self.at.open_draws > 0 {
             for chunk in &self.chunks[self.settled..] {
                 let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
-                moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.open_draws, &values);
+                moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.at.open_draws, &values);
             }
-            moments.count(self.open_draws);
+            moments.count(self.at.open_draws);
         }
         Ok(moments)
     }
 
     fn report_of(&self, moments: &Moments) -> Report {
-        self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
+        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point)
     }
 }
 
@@ -587,7 +658,7 @@ fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
 impl Chains for GpuChains {
     fn warm_up(&mut self, limits: Warmup) -> Result<()> {
         let done = adapt::warm_up(self, limits);
-        done.map_err(|e| e.after(self.clock.steps))
+        done.map_err(|e| e.after(self.steps()))
     }
 
     fn advance(&mut self, steps: u64) -> Result<()> {
@@ -601,17 +672,17 @@ impl Chains for GpuChains {
             self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
         };
         let done = advance();
-        done.map_err(|e| e.after(self.clock.steps))
+        done.map_err(|e| e.after(self.steps()))
     }
 
     fn collect(&mut self, what: Collect) -> Result<Report> {
         let done = collect(self, what, None);
-        done.map_err(|e| e.after(self.clock.steps))
+        done.map_err(|e| e.after(self.steps()))
     }
 
     fn collect_into(&mut self, what: Collect, sink: &mut dyn Sink) -> Result<Report> {
         let done = collect(self, what, Some(sink));
-        done.map_err(|e| e.after(self.clock.steps))
+        done.map_err(|e| e.after(self.steps()))
     }
 
     fn stored_bytes(&self, what: &Collect) -> Result<u64> {
@@ -619,7 +690,8 @@ impl Chains for GpuChains {
     }
 
     fn report(&self) -> Report {
-        self.report_since(&self.clock.since(&self.warmed_up))
+        let at = self.standing().0;
+        self.report_since(at, &at.warmed_up)
     }
 
     fn count(&self) -> usize {
@@ -631,35 +703,44 @@ impl Chains for GpuChains {
     }
 
     fn steps(&self) -> u64 {
-        self.clock.steps
+        self.standing().0.clock.steps
     }
 
     fn positions(&self) -> Result<Vec<f32>> {
-        let mut all = vec![0f32; self.dim() * self.count()];
-        for chunk in &self.chunks {
-            let x = chunk.read_positions(&self.gpu, self.dim(), self.current, self.setup.timeout)?;
-            for (row, values) in x.chunks(chunk.chains).enumerate() {
-                let at = row * self.count() + chunk.first;
-                all[at..at + chunk.chains].copy_from_slice(values);
-            }
-        }
-        Ok(all)
+        let free = self.read(|_, spare| self.coordinates(spare))?;
+        Ok(match self.setup.target.constraints() {
+            None => free,
+            Some(constraints) => constraints.positions(&free, self.count()),
+        })
     }
 
     fn energies(&self) -> Result<Vec<f32>> {
-        let mut all = Vec::with_capacity(self.count());
-        for chunk in &self.chunks {
-            all.extend(chunk.read_energies(&self.gpu, self.current, self.setup.timeout)?);
-        }
-        Ok(all)
+        self.read(|_, spare| {
+            let mut all = Vec::with_capacity(self.count());
+            for chunk in 0..self.chunks.len() {
+                all.extend_from_slice(&self.carry_of(chunk, 1, spare)?);
+            }
+            Ok(all)
+        })
     }
 
     fn tallies(&self) -> Vec<Tally> {
-        self.ledger.tallies()
+        self.standing().0.ledger.tallies()
+    }
+
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        let done = self.go_on_with(params, None);
+        done.map_err(|e| e.after(self.at.clock.steps))
+    }
+
+    fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()> {
+        let placed = self.setup.placed(positions)?;
+        let done = self.go_on_with(params, Some(&placed));
+        done.map_err(|e| e.after(self.at.clock.steps))
     }
 
     fn save(&self, path: &Path) -> Result<()> {
-        self.write(path).map_err(|e| e.after(self.clock.steps))
+        self.read(|at, spare| self.write(path, at, spare)).map_err(|e| e.after(self.steps()))
     }
 
     fn set_timeout(&mut self, timeout: Duration) {

@@ -103,13 +103,31 @@ pub trait Chains: std::fmt::Debug + Send {
     /// Acceptances and failures, one a chain.
     fn tallies(&self) -> Vec<Tally>;
 
+    /// Replaces the parameters of the energy, and evaluates energy and gradient anew where the chains stand. Steps and failures are
+    /// counted on, momenta stay, and an unadjusted chain that stopped stays where it is. A collection ends here. A checkpoint
+    /// that is saved later is one of the energy with these parameters.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where their number is wrong and [`Error::Setting`](crate::Error::Setting) where one is not
+    /// finite: nothing has changed then. [`Error::Start`](crate::Error::Start) where a chain stands at an energy or gradient that is
+    /// not finite now: call this again with other parameters, or [`restart`](Self::restart). Device errors.
+    fn set_params(&mut self, params: &[f32]) -> Result<()>;
+
+    /// As [`set_params`](Self::set_params), and puts the chains to other positions, `[dim][chain]`. Those that had stopped go on.
+    ///
+    /// # Errors
+    /// As [`set_params`](Self::set_params); [`Error::Shape`](crate::Error::Shape) where the number of positions is wrong, and
+    /// [`Error::Start`](crate::Error::Start) where one is not finite.
+    fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()>;
+
     /// Writes a checkpoint, from which [`Setup::resume`] goes on with the same bits: the state of every chain, counters, the ledger,
     /// what was collected, and a hash of what defines the run, in a safetensors file. It takes the place of an older one in one step,
     /// so there is a whole one at any time.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the file cannot be written; device errors. The run can go on after both,
-    /// but from a device that is lost nothing can be saved.
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the file cannot be written; device errors. The run can go on after both.
+    /// Of a lost device the copy is written that [`Setup::spare_copy`] speaks of; [`Error::DeviceLost`](crate::Error::DeviceLost) where
+    /// there is none.
     fn save(&self, path: &Path) -> Result<()>;
 
     /// How long to wait for the device before [`Error::Timeout`](crate::Error::Timeout); the CPU reference never waits.

@@ -13,31 +13,42 @@ use super::{
 };
 use crate::{
     Backend, Error, Result, Schedule, Start,
-    energy::Energy,
+    check::is_one_point,
+    energy::{Energy, Reparametrised},
     error::positive,
     kernel::{Control, Kernel},
     program::check_dim,
     random::{Draws, Stream, key},
     store::checkpoint::Plan,
+    transform::Outside,
 };
+
+/// The first block of random bits for free coordinates that move no position, far from those of any start.
+const IDLE_SLOT: u32 = 1 << 20;
 
 /// A run to be built: target, kernel, number of chains, seed, start.
 #[derive(Clone)]
 pub struct Setup {
     pub(crate) backend: Backend,
     pub(crate) target: Arc<dyn Energy>,
+    /// The target as it was given, before its parameters were replaced.
+    base: Arc<dyn Energy>,
     pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) chains: usize,
     pub(crate) first_chain: u32,
     pub(crate) seed: u64,
-    pub(crate) start: Start,
+    /// None: a standard normal in free coordinates.
+    pub(crate) start: Option<Start>,
     superchains: Option<usize>,
     pub(crate) temperature: Schedule,
     pub(crate) timeout: Duration,
     pub(crate) slice: Duration,
     pub(crate) memory_budget: Option<u64>,
+    pub(crate) spare_copy: u64,
     pub(crate) on_progress: Option<OnProgress>,
     pub(crate) checkpoint: Option<Plan>,
+    /// The number of the first step; above 0 where a run goes on.
+    pub(crate) first_step: u64,
 }
 
 impl std::fmt::Debug for Setup {
@@ -56,19 +67,22 @@ impl Setup {
         let temperature = kernel.temperature().cloned().unwrap_or(Schedule::Constant(1.0));
         Self {
             backend,
+            base: target.clone(),
             target,
             kernel,
             chains: 1024,
             first_chain: 0,
             seed: 0,
-            start: Start::default(),
+            start: None,
             superchains: None,
             temperature,
             timeout: Duration::from_secs(60),
             slice: Duration::from_millis(75),
             memory_budget: None,
+            spare_copy: 32 << 20,
             on_progress: None,
             checkpoint: None,
+            first_step: 0,
         }
     }
 
@@ -87,9 +101,9 @@ impl Setup {
         Self { seed, ..self }
     }
 
-    /// Where the chains start; standard normal unless said.
+    /// Where the chains start; standard normal unless said (in free coordinates, where the energy is constrained).
     pub fn start(self, start: Start) -> Self {
-        Self { start, ..self }
+        Self { start: Some(start), ..self }
     }
 
     /// Groups of chains that start at one point each, for nested R-hat (Margossian et al. 2024): it compares the groups, so it comes
@@ -121,16 +135,24 @@ impl Setup {
         Self { memory_budget: Some(bytes), ..self }
     }
 
+    /// Bytes of host memory that a copy of the chains' state may take; 32 MiB unless said. It is taken with every slice (of slices
+    /// shorter than 40 ms not with each), so that a lost device loses at most one: after [`Error::DeviceLost`] the chains stand where
+    /// the copy does, [`Chains::positions`] and [`Chains::save`] give what it has, and [`resume`](Self::resume) on another device goes
+    /// on with the same bits. A warm-up that is lost is lost whole. Where (2 dim + 1 + moments) × chains × 4 bytes are more than this
+    /// there is no copy, and with 0 there is none at all; the moments take 3 (dim + 1) + 1, with HMC 3 (dim + 2) + 3, numbers a chain.
+    pub fn spare_copy(self, most_bytes: u64) -> Self {
+        Self { spare_copy: most_bytes, ..self }
+    }
+
     /// Called after every slice; `ControlFlow::Break` cancels the run with [`Error::Cancelled`].
     pub fn on_progress(self, f: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self { on_progress: Some(Arc::new(f)), ..self }
     }
 
     /// Saves the run to this file (see [`Chains::save`]) during `advance` and `collect`, between slices, whenever so much time has
-    /// passed since the last time. After the loss of the device, the process or the machine, what came since then is lost: of a device
-    /// that is lost nothing can be read, and no copy is kept besides the file. With `Duration::ZERO` every slice is saved before
-    /// the next begins, and at most one slice is lost; the device then waits for the disk after each. A time-out or a cancellation
-    /// loses nothing. A call that ends does not save; call [`Chains::save`].
+    /// passed since the last time. After the loss of the process or the machine, what came since then is lost. With `Duration::ZERO`
+    /// every slice is saved before the next begins, and at most one slice is lost; the device then waits for the disk after each. Of a
+    /// lost device there is a copy, see [`spare_copy`](Self::spare_copy). A time-out or a cancellation loses nothing. A call that ends does not save; call [`Chains::save`].
     ///
     /// A file that is there already is overwritten by the first save, also where the run was built and not resumed.
     pub fn checkpoint(self, path: impl Into<PathBuf>, every: Duration) -> Self {
@@ -154,6 +176,24 @@ impl Setup {
         })
     }
 
+    /// The number of the first step, for a run that goes on from positions which were kept.
+    pub(crate) fn first_step(self, first_step: u64) -> Self {
+        Self { first_step, ..self }
+    }
+
+    /// Replaces the parameters of the target.
+    pub(crate) fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.target = Arc::new(Reparametrised::new(self.base.clone(), params)?);
+        Ok(())
+    }
+
+    /// The free coordinates of positions that chains are put to, `[dim][chain]` both.
+    pub(crate) fn placed(&self, positions: &[f32]) -> Result<Vec<f32>> {
+        let mut placed = Start::array(positions).positions(self.target.dim(), self.first_chain, self.chains, 1, self.seed)?;
+        self.free(&mut placed, self.chains, 1)?;
+        Ok(placed)
+    }
+
     /// Builds the chains on the backend.
     ///
     /// # Errors
@@ -171,14 +211,42 @@ impl Setup {
         self.checkpoint.as_ref().filter(|plan| saved.elapsed() >= plan.every).map(|plan| plan.path.as_path())
     }
 
-    /// The start, `[dim][chain]`, once everything that can be checked without a device has been.
-    pub(crate) fn check(&self) -> Result<Vec<f32>> {
+    /// The start in free coordinates, `[dim][chain]`, once everything that can be checked without a device has been; and whether all
+    /// chains start at one point.
+    pub(crate) fn check(&self) -> Result<(Vec<f32>, bool)> {
         self.check_settings()?;
         // A superchain starts where its first chain would.
         let superchains = self.superchains.unwrap_or(self.chains);
         let size = self.chains / superchains;
-        let starts = self.start.positions(self.target.dim(), self.first_chain, superchains, size as u32, self.seed)?;
-        Ok(if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() })
+        let start = self.start.clone().unwrap_or_default();
+        let mut starts = start.positions(self.target.dim(), self.first_chain, superchains, size as u32, self.seed)?;
+        let is_one_point = is_one_point(&starts, superchains);
+        if self.start.is_some() {
+            self.free(&mut starts, superchains, size as u32)?;
+        }
+        let starts = if size == 1 { starts } else { starts.into_iter().flat_map(|x| std::iter::repeat_n(x, size)).collect() };
+        Ok((starts, is_one_point))
+    }
+
+    /// Replaces the positions of so many chains, each `stride` after the one before it, by free coordinates. Those that move no position
+    /// get a draw of their law.
+    fn free(&self, starts: &mut [f32], chains: usize, stride: u32) -> Result<()> {
+        let Some(constraints) = self.target.constraints() else { return Ok(()) };
+        let idle: Vec<_> = constraints.idle().collect();
+        let mut normals = vec![0.0; idle.len()];
+        for chain in 0..chains {
+            let id = self.first_chain.wrapping_add((chain as u32).wrapping_mul(stride));
+            let mut point: Vec<_> = starts.iter().skip(chain).step_by(chains).map(|&x| f64::from(x)).collect();
+            constraints.free(&mut point).map_err(|Outside { coordinate, why }| Error::Start {
+                chain: u64::from(id),
+                coordinate: Some(coordinate),
+                why,
+            })?;
+            Draws::new(key(self.seed, Stream::Start, 0), id, IDLE_SLOT).normals(0, &mut normals);
+            idle.iter().zip(&normals).for_each(|(&i, &z)| point[i] = z);
+            point.iter().enumerate().for_each(|(i, &y)| starts[i * chains + chain] = y as f32);
+        }
+        Ok(())
     }
 
     /// Checks everything that can be checked without a device, but for the start.
@@ -207,12 +275,34 @@ impl Setup {
             });
         }
         self.kernel.validate(&*self.target)?;
-        self.temperature.validate("temperature", positive)?;
+        match self.kernel.temperature() {
+            None => self.temperature.validate("temperature", positive)?,
+            // Its own check, which may allow zero.
+            Some(own) if *own == self.temperature => {}
+            Some(_) => {
+                let why = "the kernel sets its own temperature; leave Setup::temperature out";
+                return Err(Error::setting("temperature", format!("{:?}", self.temperature), why));
+            }
+        }
+        if self.target.constraints().is_some() && !matches!(self.temperature, Schedule::Constant(1.0)) {
+            return Err(Error::Unsupported(format!(
+                "{} has no temperature: a power of the density of free coordinates is not one of positions. Scale the energy before it \
+                 is constrained (Compose::at_temperature)",
+                self.target.name()
+            )));
+        }
         if self.kernel.noise_level().is_some() && !self.target.has_noise_levels() {
             return Err(Error::Unsupported(format!(
                 "{} needs the energy at each noise level, which {} does not have; anneal by temperature instead (Ula::temperature)",
                 self.kernel.name(),
                 self.target.name()
+            )));
+        }
+        if self.kernel.noise_level().is_none() && !self.target.has_values() {
+            return Err(Error::Unsupported(format!(
+                "{} is a score alone, without an energy that {} could go by; use Reverse, ProbabilityFlow or Annealed, or learn an energy",
+                self.target.name(),
+                self.kernel.name()
             )));
         }
         if let Some(i) = self.target.params().iter().position(|p| !p.is_finite()) {

@@ -2,10 +2,10 @@
 //!
 //! The WGSL of a composed energy is generated: functions with a name of their own that call those of the parts.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use super::{Call, Convex, Energy, Params};
-use crate::{Error, Result, error::positive, program::Composer};
+use super::{Call, Constrained, Convex, Energy, Params};
+use crate::{Error, Result, error::positive, program::Composer, transform::Transform};
 
 /// The dimension of parts, of which there must be at least one and all must agree.
 pub(super) fn common_dim(what: &str, parts: &[Arc<dyn Energy>]) -> Result<usize> {
@@ -15,6 +15,17 @@ pub(super) fn common_dim(what: &str, parts: &[Arc<dyn Energy>]) -> Result<usize>
     match parts.iter().find(|part| part.dim() != first.dim()) {
         None => Ok(first.dim()),
         Some(part) => Err(Error::shape(format!("dimension of {}, a part of the {what}", part.name()), first.dim(), part.dim())),
+    }
+}
+
+/// Refuses parts that are constrained: the sum of energies of free coordinates is not that of positions.
+pub(super) fn unconstrained(what: &str, parts: &[Arc<dyn Energy>]) -> Result<()> {
+    match parts.iter().find(|part| part.constraints().is_some()) {
+        None => Ok(()),
+        Some(part) => Err(Error::Unsupported(format!(
+            "{} cannot be a part of a {what}: compose energies of positions, then constrain what they make",
+            part.name()
+        ))),
     }
 }
 
@@ -69,9 +80,11 @@ impl Sum {
     /// Of at least one part, all of equal dimension.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no part; [`Error::Shape`] where dimensions differ.
+    /// [`Error::Setting`] where there is no part; [`Error::Shape`] where dimensions differ; [`Error::Unsupported`] where a part is
+    /// constrained.
     pub fn new(parts: impl Into<Vec<Arc<dyn Energy>>>) -> Result<Self> {
         let parts = parts.into();
+        unconstrained("sum", &parts)?;
         Ok(Self { dim: common_dim("sum", &parts)?, offsets: offsets(0, &parts), parts })
     }
 
@@ -153,15 +166,16 @@ impl Scaled {
     /// The energy times `factor` > 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the factor is not above zero.
+    /// [`Error::Setting`] where the factor is not above zero; [`Error::Unsupported`] where the energy is constrained.
     pub fn new(part: Arc<dyn Energy>, factor: f64) -> Result<Self> {
+        unconstrained("scaled energy", std::slice::from_ref(&part))?;
         Ok(Self { factor: positive("factor of an energy", factor)? as f32, part })
     }
 
     /// The energy divided by `temperature` > 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the temperature is not above zero.
+    /// [`Error::Setting`] where the temperature is not above zero; [`Error::Unsupported`] where the energy is constrained.
     pub fn at_temperature(part: Arc<dyn Energy>, temperature: f64) -> Result<Self> {
         Self::new(part, positive("temperature of an energy", temperature)?.recip())
     }
@@ -233,6 +247,14 @@ pub trait Compose: Energy + Sized + 'static {
     /// As [`Convex::new`].
     fn mixed_with(self, weight: f64, other: impl Energy + 'static) -> Result<Convex> {
         Convex::new(&[weight, 1.0 - weight], [Arc::new(self) as Arc<dyn Energy>, Arc::new(other)])
+    }
+
+    /// The energy in free coordinates, with a transform of the coordinates `range` (see [`transform`](crate::transform)).
+    ///
+    /// # Errors
+    /// As [`Constrained::new`].
+    fn constrain(self, range: Range<usize>, transform: impl Transform + 'static) -> Result<Constrained> {
+        Constrained::new(Arc::new(self), range, transform)
     }
 
     /// The energy times `factor` > 0.

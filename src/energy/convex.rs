@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Call, Energy, Params,
-    compose::{add_generated, common_dim, offsets, spread_parts},
+    compose::{add_generated, common_dim, offsets, spread_parts, unconstrained},
 };
 use crate::{Error, Result, error::positive, program::Composer};
 
@@ -34,13 +34,15 @@ impl Convex {
     /// With weights wᵢ > 0 (any sum), one a part; parts of equal dimension.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no part or a weight is not above zero; [`Error::Shape`] where lengths or dimensions differ.
+    /// [`Error::Setting`] where there is no part or a weight is not above zero; [`Error::Shape`] where lengths or dimensions differ;
+    /// [`Error::Unsupported`] where a part is constrained.
     pub fn new(weights: &[f64], parts: impl Into<Vec<Arc<dyn Energy>>>) -> Result<Self> {
         let log = |&weight: &f64| positive("weight of the convex mixture", weight).map(f64::ln);
         Self::with_log_weights(weights.iter().map(log).collect::<Result<_>>()?, parts.into())
     }
 
-    pub(super) fn with_log_weights(log_weights: Vec<f64>, parts: Vec<Arc<dyn Energy>>) -> Result<Self> {
+    pub(crate) fn with_log_weights(log_weights: Vec<f64>, parts: Vec<Arc<dyn Energy>>) -> Result<Self> {
+        unconstrained("convex mixture", &parts)?;
         let dim = common_dim("convex mixture", &parts)?;
         if log_weights.len() != parts.len() {
             return Err(Error::shape("weights of the convex mixture", parts.len(), log_weights.len()));
@@ -120,6 +122,22 @@ impl Energy for Convex {
 
     fn has_noise_levels(&self) -> bool {
         self.parts.iter().all(|part| part.has_noise_levels())
+    }
+
+    /// Σᵢ rᵢ (ΔEᵢ − |∇Eᵢ|²) + |∇E|².
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        let square = |grad: &[f64]| grad.iter().map(|g| g * g).sum::<f64>();
+        let mut grad = vec![0.0; x.len()];
+        let energy = self.energy_and_grad(params, x, &mut grad);
+        let mut sum = square(&grad);
+        for (i, (part, &at)) in self.parts.iter().zip(&self.offsets).enumerate() {
+            let part_energy = part.energy_and_grad(params.from(at), x, &mut grad);
+            let of_part = part.laplacian(params.from(at), x)? - square(&grad);
+            if part_energy < f64::INFINITY {
+                sum += (params.get(i) - part_energy + energy).exp() * of_part;
+            }
+        }
+        Some(sum)
     }
 
     fn has_twin(&self) -> bool {

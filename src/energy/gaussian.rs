@@ -183,6 +183,14 @@ impl Energy for Gaussian {
         true
     }
 
+    fn laplacian(&self, params: Params<'_>, _x: &[f64]) -> Option<f64> {
+        let precision = |k: usize| {
+            let w2: f64 = self.row(params, k).map(|(_, w)| w * w).sum();
+            w2 / (1.0 + params.noise_variance() * w2)
+        };
+        Some((0..self.dim).map(precision).sum())
+    }
+
     /// A row of a full covariance reads all coordinates.
     fn spread(&self) -> Option<Vec<usize>> {
         (!self.is_full).then(|| vec![0, self.dim])

@@ -239,6 +239,22 @@ impl Energy for Mixture {
         true
     }
 
+    /// With the weight rⱼ and the precision kⱼ of each component: Σⱼ rⱼ (dim kⱼ − kⱼ² |x − mⱼ|²) + |∇E|².
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        if let Form::Full { convex, .. } = &self.form {
+            return convex.laplacian(params, x);
+        }
+        let mut grad = vec![0.0; x.len()];
+        let energy = self.energy_and_grad(params, x, &mut grad);
+        let component = |j: usize| {
+            let (term, precision) = self.term(params, j, x);
+            let mean = params.from(j * (2 + x.len()) + 2);
+            let d2: f64 = x.iter().enumerate().map(|(i, x)| (x - mean.get(i)).powi(2)).sum();
+            (term + energy).exp() * precision * (x.len() as f64 - precision * d2)
+        };
+        Some((0..self.weights.len()).map(component).sum::<f64>() + grad.iter().map(|g| g * g).sum::<f64>())
+    }
+
     fn spread(&self) -> Option<Vec<usize>> {
         let means = (0..self.weights.len()).map(|j| j * (2 + self.dim()) + 2).collect();
         self.sds().map(|_| means)

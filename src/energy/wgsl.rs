@@ -37,7 +37,8 @@ use scan::{MAX_BYTES, Mistake};
 /// padding of the last lane is zero and must be left zero in the gradient (multiply by `lane_mask(b)`). `param(at + i)` is parameter
 /// i, `param_lane(at + i, b)` are DIM parameters as lanes, `coordinate(x, i)` and `set_coordinate(grad, i, v)` are single
 /// coordinates, `for (var b = 0u; b < blocks(); b++)` goes over the lanes. A NaN or an energy below −10³⁰ is a failed transition, an
-/// energy of +∞ the outside of the support.
+/// energy of +∞ (`infinity()`) the outside of the support; where that has bounds, [`Compose::constrain`](super::Compose::constrain) takes
+/// the chains into free coordinates.
 ///
 /// Before each run with a kernel that uses gradients, the gradient is compared with differences of the energy at random points.
 ///

@@ -185,7 +185,7 @@ fn shape(dim: usize, layers: usize, hidden: usize) -> Result<Vec<Layer>> {
     }
     let mut at = 0;
     let layer = |l: usize| {
-        let (kept, moved) = (0..dim).partition(|i| (i + l) % 2 == 0);
+        let (kept, moved) = (0..dim).partition(|i| (i + l).is_multiple_of(2));
         let layer = Layer { kept, moved, hidden, at };
         at += layer.params();
         layer

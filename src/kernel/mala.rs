@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Info, Kernel, State, Step, failure_of, is_usable, metropolis};
+use super::{
+    Info, Kernel, State, Step, failure_of, is_usable, metropolis,
+    scales::{Scales, scale},
+};
 use crate::{
     Result, Schedule,
     adapt::{Adaptive, Settings},
     energy::Energy,
     error::positive,
     random::normal_slots,
-    start::spread,
 };
 
 /// The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996): propose x′ = x − h ∇E(x)/T + √(2h) z with step
@@ -17,14 +19,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Mala {
     step_size: Schedule,
-    scales: Option<Vec<f64>>,
+    scales: Scales,
     adaptive: Option<Adaptive>,
 }
 
 impl Mala {
     /// With step size h > 0.
     pub fn new(step_size: impl Into<Schedule>) -> Self {
-        Self { step_size: step_size.into(), scales: None, adaptive: None }
+        Self { step_size: step_size.into(), scales: Scales::default(), adaptive: None }
     }
 
     /// With step size and scales found by a warm-up of all chains (see [`adapt`](crate::adapt)): it runs before the first draw, or
@@ -43,7 +45,7 @@ impl Mala {
     /// With a scale > 0 for each coordinate, best the target's standard deviations, or a single one for all: the same as Langevin
     /// in coordinates divided by them.
     pub fn scales(mut self, scales: impl Into<Vec<f64>>) -> Self {
-        self.scales = Some(scales.into());
+        self.scales = Scales::new(scales.into());
         self
     }
 }
@@ -60,9 +62,7 @@ impl Kernel for Mala {
     fn validate(&self, target: &dyn Energy) -> Result<()> {
         self.step_size.validate("step size of mala", positive)?;
         self.adaptive.iter().try_for_each(Adaptive::validate)?;
-        spread("scales of mala", self.scales.as_deref().unwrap_or(&[1.0]), target.dim())?
-            .iter()
-            .try_for_each(|&scale| positive("scale of mala", scale).map(drop))
+        self.scales.validate("mala", target.dim())
     }
 
     fn slots(&self, dim: usize) -> u32 {
@@ -78,17 +78,15 @@ impl Kernel for Mala {
     }
 
     fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(self.scales.iter().map(|_| 0).collect())
+        Some(self.scales.vectors())
     }
 
     fn variant(&self) -> u32 {
-        u32::from(self.scales.is_some())
+        self.scales.variant()
     }
 
     fn params(&self, dim: usize) -> Vec<f32> {
-        let scales = self.scales.as_deref().unwrap_or_default();
-        let one_for_all = if scales.len() == 1 { dim } else { 1 };
-        scales.repeat(one_for_all).iter().map(|&s| s as f32).collect()
+        self.scales.params(dim)
     }
 
     fn adaptive(&self) -> Option<Adaptive> {
@@ -96,8 +94,8 @@ impl Kernel for Mala {
     }
 
     fn with_settings(&self, settings: &Settings) -> Option<Arc<dyn Kernel>> {
-        let scales: Vec<_> = settings.inverse_mass.iter().map(|m| m.sqrt()).collect();
-        Some(Arc::new(Self { step_size: settings.step_size.into(), scales: Some(scales), adaptive: self.adaptive }))
+        let scales = Scales::found(settings);
+        Some(Arc::new(Self { step_size: settings.step_size.into(), scales, adaptive: self.adaptive }))
     }
 
     /// The step of a diffusion is a squared length.
@@ -110,7 +108,7 @@ impl Kernel for Mala {
         let drift = f64::from(step.control.step_size) / temperature;
         let noise = (2.0 * f64::from(step.control.step_size)).sqrt();
         step.draws.normals(1, &mut scratch.x);
-        let scale = |i: usize| step.kernel_params.get(i).map_or(1.0, |&s| f64::from(s));
+        let scale = |i: usize| scale(step.kernel_params, i);
         let mut forward = 0.0;
         for (i, proposal) in scratch.x.iter_mut().enumerate() {
             let z = *proposal;

@@ -48,8 +48,12 @@ mod annealed;
 mod drift;
 mod hmc;
 mod independence;
+mod lattice;
 mod mala;
+mod probability_flow;
+mod reverse;
 mod rwm;
+mod scales;
 mod tempering;
 mod ula;
 mod underdamped;
@@ -59,7 +63,11 @@ pub use annealed::Annealed;
 pub use drift::Drift;
 pub use hmc::{Hmc, leapfrog};
 pub use independence::Independence;
+pub use lattice::Lattice;
 pub use mala::Mala;
+pub use probability_flow::ProbabilityFlow;
+pub(crate) use reverse::times;
+pub use reverse::{Reverse, Variance};
 pub use rwm::Rwm;
 pub(crate) use tempering::{End, Rungs, Swapped};
 pub use tempering::{Ladder, Tempering};
@@ -233,7 +241,7 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         false
     }
 
-    /// The temperature as a function of the step, where the kernel has its own.
+    /// The temperature as a function of the step, where the kernel has its own, which no other may then take the place of.
     fn temperature(&self) -> Option<&Schedule> {
         None
     }

@@ -47,6 +47,7 @@ impl Kernel for Ula {
     }
 
     fn validate(&self, _target: &dyn Energy) -> Result<()> {
+        self.temperature.iter().try_for_each(|t| t.validate("temperature of ula", positive))?;
         self.step_size.validate("step size of ula", positive)
     }
 

@@ -16,9 +16,28 @@ const UNROLLED: usize = 128;
 /// Adds the functions of `network` with a confinement to a program.
 pub(super) fn compose(network: &Network, confinement: f32, program: &mut Composer) -> Result<Call> {
     let sizes = network.sizes();
-    let hidden = &sizes[1..sizes.len() - 1];
-    let widest = sizes[..sizes.len() - 1].iter().copied().max().unwrap_or(1);
-    let floats = 2 * widest + hidden.iter().sum::<usize>();
+    add_activation(network, program)?;
+    let inputs: String = (0..sizes[0]).map(|i| format!("    a[{i}] = coordinate(x, {i}u);\n")).collect();
+    let stem = program.unique("net");
+    let (text, at) = forward(network, &inputs, false);
+    let mut source = format!(
+        "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{text}    return {at}[0] + {};\n}}\n\n",
+        half_square(confinement, sizes[0]),
+    );
+    let (text, at) = forward(network, &inputs, true);
+    let _ = write!(
+        source,
+        "fn {stem}_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{\n{text}    let e = {at}[0] + {};\n{}    return e;\n}}\n",
+        half_square(confinement, sizes[0]),
+        gradient(network, confinement),
+    );
+    program.add(&stem, &source)?;
+    Ok(Call::new(stem, &[]))
+}
+
+/// Adds the activations, and refuses a network that does not fit.
+pub(crate) fn add_activation(network: &Network, program: &mut Composer) -> Result<()> {
+    let floats = 2 * widest(network) + network.sizes()[1..network.layers()].iter().sum::<usize>();
     if floats > MOST_FLOATS {
         return Err(Error::Limit {
             what: "units of the network (all hidden ones and twice the widest layer)".into(),
@@ -27,22 +46,12 @@ pub(super) fn compose(network: &Network, confinement: f32, program: &mut Compose
             limit: "WGSL's 8,192 bytes of variables a function, in which a chain's network must fit,".into(),
         });
     }
-    program.add("net", include_str!("../../shaders/net/activation.wgsl"))?;
-    let stem = program.unique("net");
-    let (text, at) = forward(network, widest, false);
-    let mut source = format!(
-        "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{text}    return {at}[0] + {};\n}}\n\n",
-        half_square(confinement, sizes[0]),
-    );
-    let (text, at) = forward(network, widest, true);
-    let _ = write!(
-        source,
-        "fn {stem}_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{\n{text}    let e = {at}[0] + {};\n{}    return e;\n}}\n",
-        half_square(confinement, sizes[0]),
-        reverse(network, confinement),
-    );
-    program.add(&stem, &source)?;
-    Ok(Call::new(stem, &[]))
+    program.add("net", include_str!("../../shaders/net/activation.wgsl"))
+}
+
+/// Units of the widest layer.
+fn widest(network: &Network) -> usize {
+    network.sizes().iter().copied().max().unwrap_or(1)
 }
 
 /// ½ c ‖x‖².
@@ -51,18 +60,16 @@ fn half_square(confinement: f32, dim: usize) -> String {
     format!("{:?} * ({})", 0.5 * confinement, squares.join(" + "))
 }
 
-/// The layers from x to the output, in turn from array `a` to `b` and back; with the slopes of all activations in `d`, if wanted. Also
-/// the array that ends with the output.
-fn forward(network: &Network, widest: usize, slopes: bool) -> (String, &'static str) {
-    let dim = network.sizes()[0];
+/// The layers from the inputs, which the text `inputs` puts into array `a`, to the output, in turn from `a` to `b` and back; with the
+/// slopes of all activations in `d`, if wanted. Also the array that ends with the output.
+pub(crate) fn forward(network: &Network, inputs: &str, slopes: bool) -> (String, &'static str) {
+    let widest = widest(network);
     let mut text = format!("    var a: array<f32, {widest}>;\n    var b: array<f32, {widest}>;\n");
     if slopes {
         let hidden: usize = network.sizes()[1..network.layers()].iter().sum();
         let _ = writeln!(text, "    var d: array<f32, {hidden}>;");
     }
-    for i in 0..dim {
-        let _ = writeln!(text, "    a[{i}] = coordinate(x, {i}u);");
-    }
+    text += inputs;
     let mut slope_at = 0;
     for layer in 0..network.layers() {
         let (inputs, outputs) = network.shape(layer);
@@ -88,8 +95,19 @@ fn forward(network: &Network, widest: usize, slopes: bool) -> (String, &'static 
     (text, arrays(network.layers() - 1).1)
 }
 
-/// The adjoints of the units of each layer, from the last hidden one, in turn from array `a` to `b` and back; then the gradient.
-fn reverse(network: &Network, confinement: f32) -> String {
+/// The gradient, from the adjoints of the input.
+fn gradient(network: &Network, confinement: f32) -> String {
+    let (mut text, from) = reverse(network);
+    text += "    clear(grad);\n";
+    for i in 0..network.sizes()[0] {
+        let _ = writeln!(text, "    set_coordinate(grad, {i}u, {from}[{i}] + {confinement:?} * coordinate(x, {i}u));");
+    }
+    text
+}
+
+/// The adjoints of the units of each layer, from the last hidden one, of a single output, in turn from array `a` to `b` and back. Also
+/// the array that ends with those of the input.
+pub(crate) fn reverse(network: &Network) -> (String, &'static str) {
     let last = network.layers() - 1;
     let at = network.layer_range(last).start;
     let hidden = |layer: usize| network.sizes()[1..layer].iter().sum::<usize>();
@@ -109,12 +127,7 @@ fn reverse(network: &Network, confinement: f32) -> String {
             sum("s", outputs, &|o| format!("param(column + {inputs}u * ({o}))"), from),
         );
     }
-    let from = arrays(last - 1).1;
-    text += "    clear(grad);\n";
-    for i in 0..network.sizes()[0] {
-        let _ = writeln!(text, "    set_coordinate(grad, {i}u, {from}[{i}] + {confinement:?} * coordinate(x, {i}u));");
-    }
-    text
+    (text, arrays(last - 1).1)
 }
 
 fn arrays(turn: usize) -> (&'static str, &'static str) {

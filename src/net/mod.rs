@@ -4,9 +4,9 @@
 //! ([`product`]).
 
 mod activation;
-mod fused;
+pub(crate) mod fused;
 mod mlp;
-mod network;
+pub(crate) mod network;
 
 pub use activation::Activation;
 pub use mlp::Mlp;

@@ -8,36 +8,26 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Rbm, States,
-    exact::log_sum_exp,
+    Gibbs, Rbm,
     fields::{Bits, Fields, draw, sum_softplus},
-    gibbs::epochs,
+    gibbs::{Layer, epochs},
     softplus,
 };
 use crate::{
-    Error, Result,
+    Backend, Error, LogMean, Result, log_mean_exp,
     random::{Stream, key},
 };
 
 /// Chains that one thread anneals together.
 const BATCH: usize = 32;
 
-/// An estimate and its standard error.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Estimate {
-    /// The estimate.
-    pub value: f64,
-    /// Its standard error, from the spread of the weights of independent chains.
-    pub error: f64,
-}
-
 /// What annealing found.
 #[derive(Debug, Clone)]
 pub struct LnZ {
     /// Forwards: too low in the mean (Jensen), less so with more chains and temperatures.
-    pub forward: Estimate,
+    pub forward: LogMean,
     /// Backwards, from states of the machine: too high in the mean where those states are exact draws of it.
-    pub reverse: Option<Estimate>,
+    pub reverse: Option<LogMean>,
     /// Log weights of the forward chains, whose mean exponential is Z.
     pub log_weights: Vec<f64>,
 }
@@ -45,13 +35,14 @@ pub struct LnZ {
 impl LnZ {
     /// [low, high]: forwards less three errors; the higher of forwards and backwards plus three errors.
     pub fn bracket(&self) -> [f64; 2] {
-        let high = |e: Estimate| e.value + 3.0 * e.error;
+        let high = |e: LogMean| e.value + 3.0 * e.error;
         [self.forward.value - 3.0 * self.forward.error, high(self.forward).max(self.reverse.map_or(f64::NEG_INFINITY, high))]
     }
 }
 
 /// Annealed importance sampling. The law at inverse temperature β is p(v, h) ∝ exp(((1−β) a₀ + βa)ᵀv + β (bᵀh + vᵀWh)): at 0 the
-/// visible units are independent with biases a₀, at 1 it is the machine's.
+/// visible units are independent with biases a₀, at 1 it is the machine's. Gaussian visible units have −(v/σ)²/2 besides, and a/σ and
+/// v/σ in place of a and v.
 ///
 /// ```
 /// # use ergodic::rbm::{Ais, Rbm};
@@ -64,7 +55,7 @@ impl LnZ {
 pub struct Ais {
     betas: Vec<f64>,
     chains: usize,
-    base: Vec<f64>,
+    base_means: Vec<f64>,
     reverse_sweeps: Option<u64>,
 }
 
@@ -76,15 +67,14 @@ impl Ais {
 
     /// Chains through these inverse temperatures, from 0 to 1.
     pub fn with_betas(betas: impl IntoIterator<Item = f64>, chains: usize) -> Self {
-        Self { betas: betas.into_iter().collect(), chains, base: Vec::new(), reverse_sweeps: None }
+        Self { betas: betas.into_iter().collect(), chains, base_means: Vec::new(), reverse_sweeps: None }
     }
 
     /// Starts from the base-rate model: visible units that are on as often as these means say (those of the training data), bent
-    /// away from 0 and 1 by one part in a hundred. Without, they are fair coins.
+    /// away from 0 and 1 by one part in a hundred; or Gaussian ones with these means. Without, they are fair coins, or N(0, σ²).
     #[must_use]
     pub fn base_rates(mut self, means: &[f64]) -> Self {
-        let logit = |p: f64| (p / (1.0 - p)).ln();
-        self.base = means.iter().map(|&mean| logit(0.01 + 0.98 * mean)).collect();
+        self.base_means = means.to_vec();
         self
     }
 
@@ -109,58 +99,74 @@ impl Ais {
         if self.chains < 2 || self.chains > 1 << 31 {
             return Err(Error::setting("chains", self.chains, "must be at least 2, for an error bar, and at most 2³¹"));
         }
-        if !self.base.is_empty() && self.base.len() != rbm.visible {
-            return Err(Error::shape("base rates", rbm.visible, self.base.len()));
-        }
-        if self.base.iter().any(|a| !a.is_finite()) {
-            return Err(Error::setting("base rates", format!("{:?}", self.base), "must be means in [0, 1]"));
-        }
-        let base = if self.base.is_empty() { vec![0.0; rbm.visible] } else { self.base.clone() };
+        let base = if self.base_means.is_empty() { vec![0.0; rbm.visible] } else { rbm.base(&self.base_means)? };
         let path = Path::new(rbm, base, &self.betas, seed);
-        let (weights, states) = path.all(Stream::Anneal, self.chains, |chain, bits| {
+        let (weights, last) = path.all(Stream::Anneal, self.chains, |chain, bits| {
             let mut v = path.base_fields(chain.len());
-            draw(bits, rbm.visible, &mut v);
+            path.fields.draw_visible(bits, &mut v);
             v
         });
-        let ln_z_base = rbm.hidden as f64 * 2f64.ln() + path.base.iter().map(|&a| softplus(a)).sum::<f64>();
+        // Of the base, less what the path leaves out of the machine's energy.
+        let ln_z_base = rbm.hidden as f64 * std::f64::consts::LN_2 + path.ln_z_of_visible();
         let log_weights: Vec<_> = weights.into_iter().map(|w| ln_z_base + w).collect();
         let reverse = self.reverse_sweeps.map(|sweeps| {
-            let backend = crate::Backend::cpu();
-            let mut chains = super::Gibbs::start(&backend, rbm, states, seed)?;
+            let mut chains = Gibbs::from_layer(&Backend::cpu(), rbm, last, seed)?;
             chains.advance(sweeps)?;
-            let start = chains.visible()?;
+            let start = chains.visible_layer()?;
             let back: Vec<_> = self.betas.iter().rev().copied().collect();
-            let (weights, _) =
-                Path { betas: &back, ..path.clone() }.all(Stream::Reverse, self.chains, |chain, _| start.rows(chain));
+            let start = |chains: Range<usize>, _| start.rows(chains).into_iter().map(|x| x as f32).collect();
+            let (weights, _) = Path { betas: &back, ..path.clone() }.all(Stream::Reverse, self.chains, start);
             let back: Vec<_> = weights.into_iter().map(|w| w - ln_z_base).collect();
-            let Estimate { value, error } = log_mean_exp(&back);
-            Ok(Estimate { value: -value, error })
+            let mean = log_mean_exp(&back)?;
+            Ok(LogMean { value: -mean.value, ..mean })
         });
-        Ok(LnZ { forward: log_mean_exp(&log_weights), reverse: reverse.transpose()?, log_weights })
+        Ok(LnZ { forward: log_mean_exp(&log_weights)?, reverse: reverse.transpose()?, log_weights })
     }
 }
 
-/// ln of the mean exponential, and its standard error to first order: the relative error of the mean weight.
-pub(crate) fn log_mean_exp(log_weights: &[f64]) -> Estimate {
-    let n = log_weights.len() as f64;
-    let value = log_sum_exp(log_weights) - n.ln();
-    let spread: f64 = log_weights.iter().map(|w| ((w - value).exp() - 1.0).powi(2)).sum();
-    Estimate { value, error: (spread / (n - 1.0) / n).sqrt() }
+impl Rbm {
+    /// The visible units' biases, in units of σ, of a machine without weights with these means.
+    pub(crate) fn base(&self, means: &[f64]) -> Result<Vec<f64>> {
+        if means.len() != self.visible {
+            return Err(Error::shape("base rates", self.visible, means.len()));
+        }
+        let base = match self.sds {
+            None => means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln()).collect(),
+            Some(_) => self.scaled(means),
+        };
+        match base.iter().position(|a| !a.is_finite()) {
+            None => Ok(base),
+            Some(i) => Err(Error::setting(format!("base rate {i}"), means[i], "must be finite, of binary units in [0, 1]")),
+        }
+    }
 }
 
 /// The path between the base and the machine.
 #[derive(Debug, Clone)]
 struct Path<'a> {
-    fields: Fields<f32>,
+    fields: Fields<'a, f32>,
     rbm: &'a Rbm,
     base: Vec<f64>,
+    /// What β = 1 has and β = 0 has not: a − a₀.
+    tilts: Vec<f64>,
     betas: &'a [f64],
     seed: u64,
 }
 
 impl<'a> Path<'a> {
     fn new(rbm: &'a Rbm, base: Vec<f64>, betas: &'a [f64], seed: u64) -> Self {
-        Self { fields: Fields::new(rbm), rbm, base, betas, seed }
+        let fields = Fields::of(rbm);
+        let tilts = fields.visible_bias().iter().zip(&base).map(|(&a, base)| f64::from(a) - base).collect();
+        Self { fields, rbm, base, tilts, betas, seed }
+    }
+
+    /// ln Σᵥ exp(a₀ᵀv); with Gaussian units ln ∫ exp(Σ a₀v/σ − (v/σ)²/2 − (a/σ)²/2) dv, the last term being what the path leaves out.
+    fn ln_z_of_visible(&self) -> f64 {
+        let Some(sds) = &self.rbm.sds else { return self.base.iter().map(|&a| softplus(a)).sum() };
+        let unit = |((base, &a), &sd): ((&f64, &f32), &f32)| {
+            0.5 * (std::f64::consts::TAU.ln() + base * base - f64::from(a).powi(2)) + f64::from(sd).ln()
+        };
+        self.base.iter().zip(self.fields.visible_bias()).zip(sds).map(unit).sum()
     }
 
     fn base_fields(&self, chains: usize) -> Vec<f32> {
@@ -168,7 +174,7 @@ impl<'a> Path<'a> {
     }
 
     /// Log weights and last visible states of all chains.
-    fn all(&self, stream: Stream, chains: usize, start: impl Fn(Range<usize>, Bits) -> Vec<f32> + Sync) -> (Vec<f64>, States) {
+    fn all(&self, stream: Stream, chains: usize, start: impl Fn(Range<usize>, Bits) -> Vec<f32> + Sync) -> (Vec<f64>, Layer) {
         let batch = |first: usize| {
             let chains = first..(first + BATCH).min(chains);
             let bits = Bits { key: key(self.seed, stream, u64::MAX), first_chain: first as u32, index: 0 };
@@ -176,13 +182,13 @@ impl<'a> Path<'a> {
         };
         let batches: Vec<_> = (0..chains).step_by(BATCH).collect();
         let annealed: Vec<_> = batches.par_iter().map(|&first| batch(first)).collect();
-        let mut states = States::zeros(self.rbm.visible, chains);
+        let mut last = Layer::zeros(self.rbm, chains);
         let mut weights = Vec::with_capacity(chains);
         for (&first, (w, v)) in batches.iter().zip(&annealed) {
-            states.set_rows(first, v);
+            last.set_rows(first, &v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
             weights.extend_from_slice(w);
         }
-        (weights, states)
+        (weights, last)
     }
 
     /// Anneals chains from visible states `v`, `[chain][visible]`, along the inverse temperatures.
@@ -195,8 +201,7 @@ impl<'a> Path<'a> {
             let (from, to) = (pair[0], pair[1]);
             self.fields.hidden(&v, &mut h);
             for ((weight, v), x) in weights.iter_mut().zip(v.chunks_exact(visible)).zip(h.chunks_exact(hidden)) {
-                let tilts = self.rbm.visible_bias.iter().zip(&self.base).map(|(&a, base)| f64::from(a) - base);
-                let tilt: f64 = tilts.zip(v).filter(|(_, v)| **v > 0.0).map(|(tilt, _)| tilt).sum();
+                let tilt: f64 = self.tilts.iter().zip(v).map(|(tilt, &v)| tilt * f64::from(v)).sum();
                 let free = |beta: f64| sum_softplus(x.iter().map(|&x| beta * f64::from(x)));
                 *weight += (to - from) * tilt + free(to) - free(from);
             }
@@ -209,7 +214,7 @@ impl<'a> Path<'a> {
             for row in v.chunks_exact_mut(visible) {
                 row.iter_mut().zip(&self.base).for_each(|(x, &base)| *x = beta * *x + (1.0 - beta) * base as f32);
             }
-            draw(Bits { index: index + hidden as u32, ..bits }, visible, &mut v);
+            self.fields.draw_visible(Bits { index: index + hidden as u32, ..bits }, &mut v);
         }
         (weights, v)
     }

@@ -12,13 +12,14 @@ const BLOCK_UNITS: usize = 10;
 
 impl Rbm {
     /// ln Z = ln Σᵥₕ exp(−E(v, h)), exactly: all states of the smaller layer, the other one summed in closed form. Takes
-    /// 2^min(V, H) · max(V, H) exponentials.
+    /// 2^min(V, H) · max(V, H) exponentials. Gaussian visible units are integrated over, in the units of the data, so that
+    /// exp(−F(v)) / Z is their density; then the layer of all states is the hidden one.
     ///
     /// # Errors
-    /// [`Error::Limit`] where both layers have more than 24 units.
+    /// [`Error::Limit`] where both layers (with Gaussian units, the hidden one) have more than 24 units.
     pub fn ln_z(&self) -> Result<f64> {
-        if self.hidden > self.visible {
-            return self.transposed().ln_z();
+        if self.hidden > self.visible && self.sds.is_none() {
+            return self.transposed()?.ln_z();
         }
         if self.hidden > MOST_UNITS {
             return Err(Error::Limit {
@@ -30,11 +31,30 @@ impl Rbm {
         }
         let inner = self.hidden.min(BLOCK_UNITS);
         let columns: Vec<Vec<f64>> = (0..self.hidden)
-            .map(|j| self.weights.iter().skip(j).step_by(self.hidden).map(|&w| f64::from(w)).collect())
+            .map(|j| {
+                let column: Vec<_> = self.weights.iter().skip(j).step_by(self.hidden).map(|&w| f64::from(w)).collect();
+                // What turning hidden unit j on adds to the visible fields.
+                match &self.sds {
+                    None => column,
+                    Some(sds) => column.iter().zip(sds).map(|(w, &sd)| w * f64::from(sd)).collect(),
+                }
+            })
             .collect();
         let blocks: Vec<_> =
             (0..1usize << (self.hidden - inner)).into_par_iter().map(|block| self.block(block, inner, &columns)).collect();
         Ok(log_sum_exp(&blocks))
+    }
+
+    /// ln Σᵥ exp(−E) but for bᵀh, from the visible units' fields.
+    fn sum_over_visible(&self, fields: &[f64]) -> f64 {
+        let Some(sds) = &self.sds else { return sum_softplus(fields.iter().copied()) };
+        // ∫ exp(−(v−a)²/2σ² + v y/σ) dv with y = (Wh)ᵢ = (field − a)/σ: √(2π) σ exp(y²/2 + a y/σ).
+        let unit = |((&x, &a), &sd): ((&f64, &f32), &f32)| {
+            let (a, sd) = (f64::from(a), f64::from(sd));
+            let y = (x - a) / sd;
+            0.5 * std::f64::consts::TAU.ln() + sd.ln() + y * (0.5 * y + a / sd)
+        };
+        fields.iter().zip(&self.visible_bias).zip(sds).map(unit).sum()
     }
 
     /// The logarithm of the part of Z with the hidden units above `inner` set to the bits of `block`: the others go through a Gray
@@ -46,7 +66,7 @@ impl Rbm {
         let mut on: f64 = self.hidden_bias.iter().zip(&h).map(|(&b, h)| f64::from(b) * h).sum();
         let mut terms = Vec::with_capacity(1 << inner);
         for count in 1..=1usize << inner {
-            terms.push(on + sum_softplus(fields.iter().copied()));
+            terms.push(on + self.sum_over_visible(&fields));
             let unit = count.trailing_zeros() as usize;
             if unit < inner {
                 let sign = 1.0 - 2.0 * h[unit];

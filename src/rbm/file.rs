@@ -1,16 +1,17 @@
-//! Machines and checkpoints as safetensors: W `[visible][hidden]`, a, b; a checkpoint holds what training needs besides.
+//! Machines and checkpoints as safetensors: W `[visible][hidden]`, a, b, and sd where visible units are Gaussian; a checkpoint holds
+//! what training needs besides.
 
 use std::{collections::HashMap, path::Path};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Negative, Rbm, Trainer, Training, train::Step};
+use super::{Rbm, Trainer, Training, train::Step};
 use crate::{Error, Result};
 
-const FORMAT: &str = "ergodic rbm checkpoint 1";
+const FORMAT: &str = "ergodic rbm checkpoint 2";
 
 impl Rbm {
-    /// Writes W, a and b as f32.
+    /// Writes W, a and b as f32, and sd where visible units are Gaussian.
     ///
     /// # Errors
     /// [`Error::File`] where the file cannot be written.
@@ -18,7 +19,9 @@ impl Rbm {
         write(path.as_ref(), &self.tensors(), None)
     }
 
-    /// Reads W (`[visible][hidden]`), a and b, in f32 or f64 (rounded to f32).
+    /// Reads W (`[visible][hidden]`), a and b, in f32 or f64 (rounded to f32); with a tensor sd, visible units are Gaussian. From PyTorch:
+    /// `safetensors.torch.save_file({"W": W, "a": a, "b": b}, path)`; a weight of `nn.Linear` is transposed, so there W is
+    /// `linear.weight.T.contiguous()`.
     ///
     /// # Errors
     /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is no safetensors file, lacks a tensor, or holds one of
@@ -30,11 +33,13 @@ impl Rbm {
     }
 
     fn tensors(&self) -> Vec<(&'static str, Vec<usize>, &[f32])> {
-        vec![
+        let mut tensors: Vec<(_, _, &[f32])> = vec![
             ("W", vec![self.visible, self.hidden], &self.weights),
             ("a", vec![self.visible], &self.visible_bias),
             ("b", vec![self.hidden], &self.hidden_bias),
-        ]
+        ];
+        tensors.extend(self.sds.as_ref().map(|sds| ("sd", vec![self.visible], sds.as_slice())));
+        tensors
     }
 }
 
@@ -49,7 +54,8 @@ impl Trainer {
         tensors.push(("step.W", vec![visible, hidden], &self.step.weights));
         tensors.push(("step.a", vec![visible], &self.step.visible_bias));
         tensors.push(("step.b", vec![hidden], &self.step.hidden_bias));
-        tensors.push(("chains", vec![self.chains.len() / visible, visible], &self.chains));
+        let [chains, levels] = self.settings.negative.persistent();
+        tensors.push(("chains", vec![chains, levels, visible], &self.chains));
         let counters = [("format", FORMAT.into()), ("epochs", self.epochs.to_string()), ("drawn", self.drawn.to_string())];
         write(path.as_ref(), &tensors, Some(counters.map(|(name, value)| (name.into(), value)).into()))
     }
@@ -71,16 +77,13 @@ impl Trainer {
         };
         let mut trainer = Self::new(file.rbm()?, settings)?;
         let (visible, hidden) = (trainer.rbm.visible, trainer.rbm.hidden);
-        let chains = match trainer.settings.negative {
-            Negative::Persistent { chains, .. } => chains,
-            Negative::Contrastive { .. } => 0,
-        };
+        let [chains, levels] = trainer.settings.negative.persistent();
         trainer.step = Step {
             weights: file.values("step.W", &[visible, hidden])?,
             visible_bias: file.values("step.a", &[visible])?,
             hidden_bias: file.values("step.b", &[hidden])?,
         };
-        trainer.chains = file.values("chains", &[chains, visible])?;
+        trainer.chains = file.values("chains", &[chains, levels, visible])?;
         trainer.epochs = counter("epochs")?;
         trainer.drawn = counter("drawn")?;
         Ok(trainer)
@@ -133,8 +136,16 @@ impl<'a> File<'a> {
         let &[visible, hidden] = shape.as_slice() else {
             return Err(self.error(format!("holds W of shape {shape:?}, not [visible, hidden]")));
         };
-        let (a, b) = (self.values("a", &[visible])?, self.values("b", &[hidden])?);
-        Rbm::new(self.values("W", &shape)?, a, b)
+        let length = |name| self.tensors.tensor(name).ok().map(|tensor| tensor.shape().to_vec());
+        if visible != hidden && length("a") == Some(vec![hidden]) && length("b") == Some(vec![visible]) {
+            let why = "is [hidden, visible], by the lengths of a and b: save W.T.contiguous(), [visible, hidden]";
+            return Err(self.error(format!("holds W of shape {shape:?}, which {why}")));
+        }
+        let (w, a, b) = (self.values("W", &shape)?, self.values("a", &[visible])?, self.values("b", &[hidden])?);
+        match self.tensors.tensor("sd") {
+            Ok(_) => Rbm::gaussian(w, a, b, self.values("sd", &[visible])?),
+            Err(_) => Rbm::new(w, a, b),
+        }
     }
 
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {

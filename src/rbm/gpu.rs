@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Rbm, States, gibbs::epochs, transpose};
+use super::{
+    Rbm, States,
+    gibbs::{Layer, epochs},
+    transpose,
+};
 use crate::{
     Error, Gpu, Result,
     random::{Stream, key},
@@ -39,6 +43,8 @@ struct HalfSweep {
 /// One layer given the other.
 #[derive(Debug)]
 struct Half {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
     inputs: usize,
     outputs: usize,
     weights: wgpu::Buffer,
@@ -51,8 +57,6 @@ struct Half {
 #[derive(Debug)]
 pub(crate) struct GpuGibbs {
     gpu: Gpu,
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
     up: Half,
     down: Half,
     visible: [wgpu::Buffer; 2],
@@ -62,6 +66,7 @@ pub(crate) struct GpuGibbs {
     proof: wgpu::Buffer,
     current: usize,
     chains: usize,
+    gaussian: bool,
     slice_sweeps: u64,
     salt: u32,
 }
@@ -70,10 +75,14 @@ const STATE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 impl GpuGibbs {
-    pub(crate) fn new(gpu: &Gpu, rbm: &Rbm, visible: States) -> Result<Self> {
-        let groups = visible.groups();
+    pub(crate) fn new(gpu: &Gpu, rbm: &Rbm, visible: Layer) -> Result<Self> {
+        let (chains, gaussian) = (visible.chains(), rbm.sds.is_some());
+        let groups = chains.div_ceil(32);
         let limits = gpu.device().limits();
-        let largest = 4 * (rbm.visible.max(rbm.hidden) as u64 * groups as u64).max(rbm.weights.len() as u64);
+        // Words of a layer: one a unit and 32 chains, or 32 where its units are real.
+        let visible_words = rbm.visible as u64 * groups as u64 * if gaussian { 32 } else { 1 };
+        let hidden_words = rbm.hidden as u64 * groups as u64;
+        let largest = 4 * visible_words.max(hidden_words).max(rbm.weights.len() as u64);
         let allowed = limits.max_storage_buffer_binding_size;
         if largest > allowed {
             return Err(Error::Limit {
@@ -83,38 +92,53 @@ impl GpuGibbs {
                 limit: "a storage binding".into(),
             });
         }
-        let half = |inputs: usize, outputs: usize, weights: &[f32], bias: &[f32]| Half {
-            inputs,
-            outputs,
-            weights: gpu.buffer_with("weights", bytemuck::cast_slice(weights)),
-            bias: gpu.buffer_with("bias", bytemuck::cast_slice(bias)),
-            clamped: gpu.buffer_with("clamped", &vec![0; 4 * outputs]),
-        };
         let module = gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("half sweep"),
-            source: wgpu::ShaderSource::Wgsl(source().into()),
+            source: wgpu::ShaderSource::Wgsl(if gaussian { gaussian_source() } else { source() }.into()),
         });
-        let (layout, pipeline) = pipeline(gpu, "half_sweep_of", &module, &[true, true, true, false, true, true, false])?;
-        let states = |label, units: usize| gpu.buffer(label, 4 * (units * groups) as u64, STATE);
+        let half = |entry, inputs: usize, outputs: usize, weights: &[f32], bias: &[f32]| {
+            let (layout, pipeline) = pipeline(gpu, entry, &module, &[true, true, true, false, true, true, false])?;
+            Ok::<_, Error>(Half {
+                pipeline,
+                layout,
+                inputs,
+                outputs,
+                weights: gpu.buffer_with("weights", bytemuck::cast_slice(weights)),
+                bias: gpu.buffer_with("bias", bytemuck::cast_slice(bias)),
+                clamped: gpu.buffer_with("clamped", &vec![0; 4 * outputs]),
+            })
+        };
+        let [up, down] = if gaussian { ["hidden_of_reals", "reals_of_hidden"] } else { ["half_sweep_of"; 2] };
+        let transposed = transpose(&rbm.weights, rbm.hidden);
+        let bias: Vec<f32> = rbm.scaled_rows(&rbm.visible_bias);
+        let layer = |label, words: u64| gpu.buffer(label, 4 * words, STATE);
         let rows = 2 * MOST_SWEEPS;
-        let chains = Self {
+        let this = Self {
             gpu: gpu.clone(),
-            pipeline,
-            layout,
-            up: half(rbm.visible, rbm.hidden, &rbm.weights, &rbm.hidden_bias),
-            down: half(rbm.hidden, rbm.visible, &transpose(&rbm.weights, rbm.hidden), &rbm.visible_bias),
-            visible: std::array::from_fn(|_| states("visible", rbm.visible)),
-            hidden: std::array::from_fn(|_| states("hidden", rbm.hidden)),
-            kept: states("kept", rbm.visible),
+            up: half(up, rbm.visible, rbm.hidden, &rbm.weights, &rbm.hidden_bias)?,
+            down: half(down, rbm.hidden, rbm.visible, &transposed, &bias)?,
+            visible: std::array::from_fn(|_| layer("visible", visible_words)),
+            hidden: std::array::from_fn(|_| layer("hidden", hidden_words)),
+            kept: layer("kept", visible_words),
             settings: gpu.buffer("half sweeps", rows * ROW as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST),
             proof: gpu.buffer("proof", 4 * rows, STATE),
             current: 0,
-            chains: visible.chains(),
+            chains,
+            gaussian,
             slice_sweeps: 1,
             salt: 0,
         };
-        gpu.queue().write_buffer(&chains.visible[0], 0, bytemuck::cast_slice(visible.words()));
-        Ok(chains)
+        match &visible {
+            Layer::Bits(states) => gpu.queue().write_buffer(&this.visible[0], 0, bytemuck::cast_slice(states.words())),
+            Layer::Reals { units, rows } => {
+                let mut columns = vec![0f32; units * groups * 32];
+                for (chain, row) in rows.chunks_exact(*units).enumerate() {
+                    row.iter().enumerate().for_each(|(unit, &x)| columns[unit * groups * 32 + chain] = x as f32);
+                }
+                gpu.queue().write_buffer(&this.visible[0], 0, bytemuck::cast_slice(&columns));
+            }
+        }
+        Ok(this)
     }
 
     pub(crate) fn visible_units(&self) -> usize {
@@ -130,8 +154,15 @@ impl GpuGibbs {
         self.gpu.check(0)
     }
 
-    pub(crate) fn visible(&self) -> Result<States> {
-        self.read(&self.visible[self.current], self.down.outputs)
+    pub(crate) fn visible(&self) -> Result<Layer> {
+        let (buffer, units) = (&self.visible[self.current], self.down.outputs);
+        if !self.gaussian {
+            return Ok(Layer::Bits(self.read(buffer, units)?));
+        }
+        let columns: Vec<f32> = self.gpu.read(buffer, 0, buffer.size(), TIMEOUT)?;
+        let stride = 32 * self.groups();
+        let of_chain = |chain| columns.iter().skip(chain).step_by(stride).map(|&x| f64::from(x));
+        Ok(Layer::Reals { units, rows: (0..self.chains).flat_map(of_chain).collect() })
     }
 
     pub(crate) fn hidden(&self) -> Result<States> {
@@ -189,13 +220,13 @@ impl GpuGibbs {
         encoder.clear_buffer(&self.proof, 0, None);
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&self.pipeline);
             for row in 0..2 * sweeps as usize {
                 let (half, bind) = match row {
                     0 => (&self.up, &first_up),
                     _ if row % 2 == 0 => (&self.up, &other_up),
                     _ => (&self.down, &down),
                 };
+                pass.set_pipeline(&half.pipeline);
                 pass.set_bind_group(0, bind, &[(row * ROW) as u32]);
                 let workgroups = (half.outputs * self.groups()).div_ceil(64) as u32;
                 // Beyond the limit of one dimension (65,535) the grid is folded; the shader skips what is too much.
@@ -243,7 +274,7 @@ impl GpuGibbs {
         );
         self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("half sweep"),
-            layout: &self.layout,
+            layout: &half.layout,
             entries: &entries,
         })
     }
@@ -252,6 +283,12 @@ impl GpuGibbs {
 /// The WGSL of half a sweep.
 pub(crate) fn source() -> String {
     [include_str!("../../shaders/threefry.wgsl"), include_str!("../../shaders/rbm/half_sweep.wgsl")].concat()
+}
+
+/// The WGSL of the half sweeps of a machine with Gaussian visible units.
+pub(crate) fn gaussian_source() -> String {
+    let [normal, gaussian] = [include_str!("../../shaders/normal.wgsl"), include_str!("../../shaders/rbm/gaussian.wgsl")];
+    [&source(), normal, gaussian].concat()
 }
 
 /// Where the canary ends: its steps, x -> a x + c each, are one step of x -> scale x + offset.

@@ -2,55 +2,52 @@
 
 use rayon::prelude::*;
 
-use super::{Rbm, States, sigmoid, softplus};
+use super::{Data, Rbm, sigmoid, softplus};
 
 /// Figures of a machine in training.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Monitor {
-    /// Mean free energy of held-out images less that of training images: grows when the machine learns them by heart.
+    /// Mean free energy of held-out rows less that of training rows: grows when the machine learns them by heart.
     pub free_energy_gap: f64,
-    /// Mean of (v − E(v | E(h | v)))² over pixels of held-out images.
+    /// Mean of (v − E(v | E(h | v)))² over units of held-out rows.
     pub reconstruction_error: f64,
-    /// Mean of Σᵢ ln p(vᵢ | the others) over held-out images, in nats.
-    pub pseudo_likelihood: f64,
+    /// Mean of Σᵢ ln p(vᵢ | the others) over held-out rows, in nats; nothing where visible units are Gaussian.
+    pub pseudo_likelihood: Option<f64>,
 }
 
 impl Rbm {
-    /// Figures on training and held-out images.
+    /// Figures on training and held-out rows.
     ///
     /// # Panics
-    /// Where the images have not as many units as the machine.
-    pub fn monitor(&self, train: &States, held_out: &States) -> Monitor {
-        let mean = |images: &States, f: &(dyn Fn(&[f64]) -> f64 + Sync)| {
-            let values: Vec<_> = (0..images.chains()).into_par_iter().map(|image| f(&images.row(image))).collect();
-            values.iter().sum::<f64>() / images.chains() as f64
-        };
-        let free_energy = |v: &[f64]| self.free_energy(v);
+    /// Where the rows have not as many units as the machine.
+    pub fn monitor(&self, train: &impl Data, held_out: &impl Data) -> Monitor {
         Monitor {
-            free_energy_gap: mean(held_out, &free_energy) - mean(train, &free_energy),
-            reconstruction_error: mean(held_out, &|v| {
+            free_energy_gap: self.mean_negative_free_energy(train) - self.mean_negative_free_energy(held_out),
+            reconstruction_error: mean(held_out, |v| {
                 let back = self.visible_means(&self.hidden_means(v));
                 v.iter().zip(back).map(|(v, p)| (v - p).powi(2)).sum::<f64>() / self.visible as f64
             }),
-            pseudo_likelihood: mean(held_out, &|v| self.pseudo_likelihood(v)),
+            pseudo_likelihood: self.sds.is_none().then(|| mean(held_out, |v| self.pseudo_likelihood(v).unwrap_or(f64::NAN))),
         }
     }
 
-    /// The mean of −F(v) over images: less ln Z it is their mean log-likelihood.
+    /// The mean of −F(v) over rows: less ln Z it is their mean log-likelihood.
     ///
     /// # Panics
-    /// Where the images have not as many units as the machine.
-    pub fn mean_negative_free_energy(&self, images: &States) -> f64 {
-        let values: Vec<_> = (0..images.chains()).into_par_iter().map(|image| -self.free_energy(&images.row(image))).collect();
-        values.iter().sum::<f64>() / images.chains() as f64
+    /// Where the rows have not as many units as the machine.
+    pub fn mean_negative_free_energy(&self, data: &impl Data) -> f64 {
+        mean(data, |v| -self.free_energy(v))
     }
 
-    /// Σᵢ ln p(vᵢ | the other units) = Σᵢ ln σ(F(v with unit i flipped) − F(v)).
+    /// Σᵢ ln p(vᵢ | the other units) = Σᵢ ln σ(F(v with unit i flipped) − F(v)); nothing where visible units are Gaussian.
     ///
     /// # Panics
     /// Where `v` has not as many values as there are visible units.
-    pub fn pseudo_likelihood(&self, v: &[f64]) -> f64 {
+    pub fn pseudo_likelihood(&self, v: &[f64]) -> Option<f64> {
+        if self.sds.is_some() {
+            return None;
+        }
         let fields = self.hidden_fields(v);
         let here: f64 = fields.iter().copied().map(softplus).sum();
         let of_unit = |((row, &a), &v): ((&[f32], &f32), &f64)| {
@@ -59,6 +56,11 @@ impl Rbm {
             let more_energy = here - there - sign * f64::from(a);
             sigmoid(more_energy).ln()
         };
-        self.weights.chunks_exact(self.hidden).zip(&self.visible_bias).zip(v).map(of_unit).sum()
+        Some(self.weights.chunks_exact(self.hidden).zip(&self.visible_bias).zip(v).map(of_unit).sum())
     }
+}
+
+fn mean(data: &impl Data, f: impl Fn(&[f64]) -> f64 + Sync) -> f64 {
+    let values: Vec<_> = (0..data.count()).into_par_iter().map(|row| f(&data.row(row))).collect();
+    values.iter().sum::<f64>() / data.count() as f64
 }

@@ -1,6 +1,9 @@
 //! Binary units of many chains, as bits.
 
-use crate::{Error, Result};
+use rayon::prelude::*;
+
+use super::Reals;
+use crate::Result;
 
 /// Units of many chains (or images): bit c mod 32 of word `[unit][c / 32]` is that of chain c.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,24 +22,9 @@ impl States {
     /// From rows, `[chain][unit]`: one where a value is at least `threshold`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the last row is not whole; [`Error::Setting`] where `units` is zero or a value is NaN.
+    /// As [`Reals::new`].
     pub fn from_rows(rows: &[f32], units: usize, threshold: f32) -> Result<Self> {
-        if units == 0 {
-            return Err(Error::setting("units", 0, "must be at least 1"));
-        }
-        if !rows.len().is_multiple_of(units) {
-            return Err(Error::shape("values ([chain][unit])", rows.len().next_multiple_of(units), rows.len()));
-        }
-        let mut states = Self::zeros(units, rows.len() / units);
-        for (chain, row) in rows.chunks_exact(units).enumerate() {
-            for (unit, &value) in row.iter().enumerate() {
-                if value.is_nan() {
-                    return Err(Error::setting(format!("row {chain}, column {unit}"), value, "must be a number"));
-                }
-                states.set(unit, chain, value >= threshold);
-            }
-        }
-        Ok(states)
+        Ok(Reals::new(rows, units)?.at_least(threshold))
     }
 
     pub(crate) fn from_words(units: usize, chains: usize, words: Vec<u32>) -> Self {
@@ -88,6 +76,19 @@ impl States {
     /// The units of some chains as zeros and ones, `[chain][unit]`.
     pub(crate) fn rows<T: From<u8>>(&self, chains: std::ops::Range<usize>) -> Vec<T> {
         chains.flat_map(|chain| (0..self.units).map(move |unit| T::from(u8::from(self.get(unit, chain))))).collect()
+    }
+
+    /// The units of the chains named as zeros and ones, `[chain][unit]`, by words of 32 rows.
+    pub(crate) fn rows_named(&self, chains: &[usize]) -> Vec<f32> {
+        let mut rows = vec![0.0; chains.len() * self.units];
+        rows.par_chunks_mut(32 * self.units).zip(chains.par_chunks(32)).for_each(|(rows, chains)| {
+            for (unit, words) in self.words.chunks_exact(self.groups()).enumerate() {
+                for (row, &chain) in chains.iter().enumerate() {
+                    rows[row * self.units + unit] = (words[chain / 32] >> (chain % 32) & 1) as f32;
+                }
+            }
+        });
+        rows
     }
 
     /// Sets chains from `first` on to the rows of zeros and ones, `[chain][unit]`.

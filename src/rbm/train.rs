@@ -1,27 +1,27 @@
 //! Training by contrastive divergence and persistent contrastive divergence.
 //!
 //! The gradient of the mean log-likelihood is ⟨v hᵀ⟩ over data less ⟨v hᵀ⟩ over the machine. The second mean is estimated by chains
-//! that start at the data (Hinton 2002) or that go on from update to update (Tieleman 2008).
+//! that start at the data (Hinton 2002), that go on from update to update (Tieleman 2008), or that do so with exchanges between
+//! temperatures (Desjardins et al. 2010).
 
 use std::time::{Duration, Instant};
 
-use nalgebra::{DMatrixView, DMatrixViewMut};
 use rayon::prelude::*;
 
 use super::{
-    Rbm, States,
-    fields::{Bits, Fields, draw},
-    gibbs::coins,
-    transpose,
+    Data, Rbm,
+    fields::Fields,
+    sampler::{Differences, Numbering, Rows},
+    tempered::{self, Ladder},
 };
 use crate::{
     Error, Result, Schedule,
     error::{finite, positive},
-    random::{Epochs, Stream, key, normal_pair, threefry},
+    random::{Stream, key, normal_pair, threefry},
 };
 
-/// Rows that one thread draws together; even, since neighbouring chains share random blocks.
-const BATCH: usize = 50;
+/// Parameters that one thread steps at a time.
+const CHUNK: usize = 1 << 14;
 
 /// Which chains estimate the machine's side of the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,33 @@ pub enum Negative {
         /// Number of chains.
         chains: usize,
     },
+    /// PCD-k with parallel tempering: as persistent, but every chain is the coldest of a ladder ([`Tempered`](super::Tempered)), from the
+    /// base rates of the data to the machine.
+    Tempered {
+        /// k.
+        sweeps: u64,
+        /// Number of chains.
+        chains: usize,
+        /// Levels of each, 2 or more.
+        levels: usize,
+    },
+}
+
+impl Negative {
+    fn sweeps(self) -> u64 {
+        match self {
+            Self::Contrastive { sweeps } | Self::Persistent { sweeps, .. } | Self::Tempered { sweeps, .. } => sweeps,
+        }
+    }
+
+    /// Chains, and levels of each, that go on from update to update.
+    pub(crate) fn persistent(self) -> [usize; 2] {
+        match self {
+            Self::Contrastive { .. } => [0, 1],
+            Self::Persistent { chains, .. } => [chains, 1],
+            Self::Tempered { chains, levels, .. } => [chains, levels],
+        }
+    }
 }
 
 /// How to train. [`Default`]: PCD-1 with 100 chains, batches of 100, rate 0.05, centred.
@@ -46,7 +73,7 @@ pub enum Negative {
 pub struct Training {
     /// Which chains estimate the machine's side.
     pub negative: Negative,
-    /// Images an update.
+    /// Rows of data an update.
     pub batch: usize,
     /// Learning rate as a function of the epoch.
     pub rate: Schedule,
@@ -104,7 +131,7 @@ pub struct Trainer {
     pub(crate) settings: Training,
     pub(crate) rbm: Rbm,
     pub(crate) step: Step,
-    /// Persistent chains, `[chain][visible]`.
+    /// Persistent chains, `[chain][level][visible]`, in units of σ.
     pub(crate) chains: Vec<f32>,
     pub(crate) epochs: u64,
     /// Half sweeps drawn so far: they number the random blocks.
@@ -112,17 +139,31 @@ pub struct Trainer {
 }
 
 impl Rbm {
-    /// A machine to train on data with these means: visible biases ln(p / (1 − p)), with p bent away from 0 and 1 by one part in a
+    /// A machine to train on binary data with these means: visible biases ln(p / (1 − p)), with p bent away from 0 and 1 by one part in a
     /// hundred, and weights N(0, spread²).
     ///
     /// # Errors
     /// As [`Rbm::new`].
     pub fn for_data(means: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
         let bias: Vec<_> = means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln() as f32).collect();
-        let key = key(seed, Stream::Start, 1);
-        let normals = (0..means.len().saturating_mul(hidden)).map(|i| normal_pair(threefry(key, [0, i as u32]))[0]);
-        Self::new(normals.map(|z| (spread * z) as f32).collect::<Vec<_>>(), bias, vec![0.0; hidden])
+        Self::new(normals(means.len().saturating_mul(hidden), spread, seed), bias, vec![0.0; hidden])
     }
+
+    /// A machine to train on real data with these means and whose units have these standard deviations given the hidden ones: visible
+    /// biases are the means, weights N(0, spread²).
+    ///
+    /// # Errors
+    /// As [`Rbm::gaussian`].
+    pub fn for_reals(means: &[f64], sds: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
+        let cast = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
+        let weights = normals(means.len().saturating_mul(hidden), spread, seed);
+        Self::gaussian(weights, cast(means), vec![0.0; hidden], cast(sds))
+    }
+}
+
+fn normals(n: usize, spread: f64, seed: u64) -> Vec<f32> {
+    let key = key(seed, Stream::Start, 1);
+    (0..n).map(|i| (spread * normal_pair(threefry(key, [0, i as u32]))[0]) as f32).collect()
 }
 
 impl Trainer {
@@ -137,9 +178,9 @@ impl Trainer {
             visible_bias: vec![0.0; rbm.visible],
             hidden_bias: vec![0.0; rbm.hidden],
         };
-        let chains = match settings.negative {
-            Negative::Persistent { chains, .. } => coins(rbm.visible, chains, settings.seed).rows(0..chains),
-            Negative::Contrastive { .. } => Vec::new(),
+        let chains = match settings.negative.persistent() {
+            [0, _] => Vec::new(),
+            [chains, levels] => tempered::start(&rbm, chains, levels, settings.seed)?,
         };
         Ok(Self { settings, rbm, step, chains, epochs: 0, drawn: 0 })
     }
@@ -154,28 +195,47 @@ impl Trainer {
         self.epochs
     }
 
-    /// Goes once through the data, in an order of its own each epoch; the last batch may be smaller.
+    /// Goes once through the data, in an order of its own each epoch; the last batch may be smaller. Real data may train binary visible
+    /// units where they are probabilities, in [0, 1]. Biases of Gaussian visible units step in units of σ, so that data train alike in
+    /// whatever units they are measured.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data have not as many units as the machine; [`Error::Setting`] where there are none, or where the
-    /// parameters left the finite range (the state is then that before this epoch).
-    pub fn epoch(&mut self, data: &States) -> Result<Epoch> {
+    /// [`Error::Shape`] where the data have not as many units as the machine; [`Error::Setting`] where there are none, where values do not
+    /// suit binary units, or where the parameters left the finite range (the state is then that before this epoch).
+    pub fn epoch(&mut self, data: &impl Data) -> Result<Epoch> {
         let begun = Instant::now();
         if data.units() != self.rbm.visible {
             return Err(Error::shape("visible units of the data", self.rbm.visible, data.units()));
         }
-        if data.chains() == 0 {
-            return Err(Error::setting("images", 0, "must be at least 1"));
+        if data.count() == 0 {
+            return Err(Error::setting("rows of data", 0, "must be at least 1"));
         }
         let before = self.clone();
-        let means: Vec<_> = data.means().into_iter().map(|mean| mean as f32).collect();
-        let order = shuffled(data.chains(), self.settings.seed, self.epochs);
-        let mut updates = 0;
-        for batch in order.chunks(self.settings.batch) {
-            let rows: Vec<f32> = data.select(batch).rows(0..batch.len());
-            self.update(&rows, &means);
-            updates += 1;
-        }
+        let means = data.means();
+        let ladder = match self.settings.negative {
+            Negative::Tempered { levels, .. } => Some(Ladder::new(&self.rbm, &means, levels)?),
+            _ => None,
+        };
+        let means: Vec<f32> = self.rbm.scaled(&means).into_iter().map(|mean| mean as f32).collect();
+        let order = shuffled(data.count(), self.settings.seed, self.epochs);
+        // Within the pool from here on: a call from outside would wake it anew for every product.
+        let updated = rayon::scope(|_| {
+            let mut updates = 0;
+            for batch in order.chunks(self.settings.batch) {
+                let mut rows = data.rows_of(batch);
+                self.suit(&mut rows, batch)?;
+                self.update(rows, &means, ladder.as_ref());
+                updates += 1;
+            }
+            Ok(updates)
+        });
+        let updates = match updated {
+            Ok(updates) => updates,
+            Err(error) => {
+                *self = before;
+                return Err(error);
+            }
+        };
         let params = [&self.rbm.weights, &self.rbm.visible_bias, &self.rbm.hidden_bias];
         if params.into_iter().flatten().any(|p| !p.is_finite()) {
             let rate = self.settings.rate.at(self.epochs);
@@ -186,55 +246,75 @@ impl Trainer {
         Ok(Epoch { epochs: self.epochs, updates, time: begun.elapsed() })
     }
 
-    /// One step along the gradient estimated from a batch, `[image][visible]`.
-    fn update(&mut self, data: &[f32], data_means: &[f32]) {
-        let settings = &self.settings;
-        let fields = Fields::new(&self.rbm);
-        let sampler = Sampler { fields: &fields, rbm: &self.rbm, seed: settings.seed };
-        let (sweeps, model) = match settings.negative {
-            Negative::Contrastive { sweeps } => (sweeps, sampler.after(data, sweeps, self.drawn)),
-            Negative::Persistent { sweeps, .. } => (sweeps, sampler.after(&self.chains, sweeps, self.drawn)),
-        };
-        let (on_data, on_model) = rayon::join(|| sampler.statistics(data), || sampler.statistics(&model));
-        self.drawn += 2 * sweeps;
-        if matches!(settings.negative, Negative::Persistent { .. }) {
-            self.chains = model;
+    /// Rows of data in the machine's own units.
+    fn suit(&self, rows: &mut [f32], numbers: &[usize]) -> Result<()> {
+        if let Some(sds) = &self.rbm.sds {
+            rows.iter_mut().zip(sds.iter().cycle()).for_each(|(v, sd)| *v /= sd);
+        } else if let Some(i) = rows.iter().position(|v| !(0.0..=1.0).contains(v)) {
+            let (row, column) = (numbers[i / self.rbm.visible], i % self.rbm.visible);
+            return Err(Error::setting(format!("row {row}, column {column}"), rows[i], "must be in [0, 1] for a binary unit"));
         }
-        let difference = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
-        let mut grad = Step {
-            weights: difference(&on_data.vh, &on_model.vh),
-            visible_bias: difference(&on_data.v, &on_model.v),
-            hidden_bias: difference(&on_data.h, &on_model.h),
+        Ok(())
+    }
+
+    /// One step along the gradient estimated from a batch, `[row][visible]`.
+    fn update(&mut self, data: Vec<f32>, data_means: &[f32], ladder: Option<&Ladder>) {
+        let settings = &self.settings;
+        let units = [self.rbm.visible, self.rbm.hidden];
+        let numbering = Numbering::new(settings.seed, units);
+        let sweeps = settings.negative.sweeps();
+        let fields = Fields::of(&self.rbm);
+        let data = Rows::new(&fields, data);
+        let model = match ladder {
+            None if self.chains.is_empty() => data.after(&fields, sweeps, numbering, self.drawn),
+            None => Rows::new(&fields, std::mem::take(&mut self.chains)).after(&fields, sweeps, numbering, self.drawn),
+            Some(ladder) => {
+                ladder.advance(&fields, &mut self.chains, sweeps, numbering, self.drawn);
+                Rows::new(&fields, ladder.coldest(&self.chains, units[0]))
+            }
         };
+        self.drawn += sweeps * if ladder.is_some() { 3 } else { 2 };
+        if let Negative::Persistent { .. } = settings.negative {
+            self.chains.clone_from(&model.v);
+        }
+        let Differences { of: mut grad, v, h } = Differences::new(data, model, units);
         if settings.centred {
-            centre(&mut grad, data_means, &on_data.h);
+            centre(&mut grad, data_means, &h);
         }
         if let Some((target, strength)) = settings.sparsity {
-            let pull: Vec<_> = on_data.h.iter().map(|q| (strength * (target - f64::from(*q))) as f32).collect();
+            let pull: Vec<_> = h.iter().map(|q| (strength * (target - f64::from(*q))) as f32).collect();
             grad.hidden_bias.iter_mut().zip(&pull).for_each(|(g, p)| *g += p);
-            for (row, v) in grad.weights.chunks_exact_mut(self.rbm.hidden).zip(&on_data.v) {
+            for (row, v) in grad.weights.chunks_exact_mut(self.rbm.hidden).zip(&v) {
                 row.iter_mut().zip(&pull).for_each(|(g, p)| *g += v * p);
             }
         }
+        if let Some(sds) = &self.rbm.sds {
+            grad.visible_bias.iter_mut().zip(sds).for_each(|(g, sd)| *g *= sd);
+        }
         let (rate, momentum) = (settings.rate.at(self.epochs) as f32, settings.momentum as f32);
-        let decay = settings.weight_decay as f32;
         let go = |params: &mut [f32], step: &mut [f32], grad: &[f32], decay: f32| {
-            for ((param, step), grad) in params.iter_mut().zip(step).zip(grad) {
-                *step = momentum * *step + rate * (grad - decay * *param);
-                *param += *step;
-            }
+            let chunks = params.par_chunks_mut(CHUNK).zip(step.par_chunks_mut(CHUNK)).zip(grad.par_chunks(CHUNK));
+            chunks.for_each(|((params, step), grad)| {
+                for ((param, step), grad) in params.iter_mut().zip(step).zip(grad) {
+                    *step = momentum * *step + rate * (grad - decay * *param);
+                    *param += *step;
+                }
+            });
         };
-        go(&mut self.rbm.weights, &mut self.step.weights, &grad.weights, decay);
+        go(&mut self.rbm.weights, &mut self.step.weights, &grad.weights, settings.weight_decay as f32);
         go(&mut self.rbm.visible_bias, &mut self.step.visible_bias, &grad.visible_bias, 0.0);
         go(&mut self.rbm.hidden_bias, &mut self.step.hidden_bias, &grad.hidden_bias, 0.0);
     }
 }
 
 fn check(settings: &Training) -> Result<()> {
-    let (sweeps, chains) = match settings.negative {
-        Negative::Contrastive { sweeps } => (sweeps, 1),
-        Negative::Persistent { sweeps, chains } => (sweeps, chains),
-    };
+    let (sweeps, [chains, levels]) = (settings.negative.sweeps(), settings.negative.persistent());
+    let chains = if let Negative::Contrastive { .. } = settings.negative { 1 } else { chains };
+    if let Negative::Tempered { .. } = settings.negative
+        && levels < 2
+    {
+        return Err(Error::setting("levels", levels, "must be at least 2"));
+    }
     for (name, value) in [("sweeps", sweeps), ("chains", chains as u64), ("batch", settings.batch as u64)] {
         if value == 0 {
             return Err(Error::setting(name, 0, "must be at least 1"));
@@ -280,64 +360,4 @@ pub(crate) fn shuffled(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
         order.swap(i, ((word * (i as u64 + 1)) >> 32) as usize);
     }
     order
-}
-
-/// Means over rows: of v hᵀ, v and h, with the hidden units' means in place of samples.
-struct Statistics {
-    vh: Vec<f32>,
-    v: Vec<f32>,
-    h: Vec<f32>,
-}
-
-struct Sampler<'a> {
-    fields: &'a Fields<f32>,
-    rbm: &'a Rbm,
-    seed: u64,
-}
-
-impl Sampler<'_> {
-    /// Rows after so many sweeps.
-    fn after(&self, rows: &[f32], sweeps: u64, drawn: u64) -> Vec<f32> {
-        let (visible, hidden) = (self.rbm.visible, self.rbm.hidden);
-        let slots = visible.max(hidden) as u32;
-        let epochs = Epochs::new(slots);
-        let of_half = |half: u64, first_chain: u32| Bits {
-            key: key(self.seed, Stream::Train, epochs.epoch(half)),
-            first_chain,
-            index: epochs.step_in_epoch(half) * slots,
-        };
-        let run = |(batch, rows): (usize, &[f32])| {
-            let (mut v, mut h) = (rows.to_vec(), Vec::new());
-            let first_chain = (batch * BATCH) as u32;
-            for half in (drawn..drawn + 2 * sweeps).step_by(2) {
-                self.fields.hidden(&v, &mut h);
-                draw(of_half(half, first_chain), hidden, &mut h);
-                self.fields.visible(&h, &mut v);
-                draw(of_half(half + 1, first_chain), visible, &mut v);
-            }
-            v
-        };
-        let batches: Vec<_> = rows.par_chunks(BATCH * visible).enumerate().map(run).collect();
-        batches.concat()
-    }
-
-    fn statistics(&self, v: &[f32]) -> Statistics {
-        let (visible, hidden) = (self.rbm.visible, self.rbm.hidden);
-        let rows = v.len() / visible;
-        let mut h = Vec::new();
-        self.fields.hidden(v, &mut h);
-        h.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
-        let mut vh = vec![0.0; visible * hidden];
-        let columns = transpose(v, visible);
-        // Matrices by columns: h [hidden × rows], columns [rows × visible], vh [hidden × visible].
-        let (h_matrix, v_matrix) =
-            (DMatrixView::from_slice(&h, hidden, rows), DMatrixView::from_slice(&columns, rows, visible));
-        DMatrixViewMut::from_slice(&mut vh, hidden, visible).gemm(1.0 / rows as f32, &h_matrix, &v_matrix, 0.0);
-        let mean = |values: &[f32], width: usize| -> Vec<f32> {
-            let mut sums = vec![0.0; width];
-            values.chunks_exact(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(s, &x)| *s += f64::from(x)));
-            sums.into_iter().map(|s: f64| (s / rows as f64) as f32).collect()
-        };
-        Statistics { vh, v: mean(v, visible), h: mean(&h, hidden) }
-    }
 }

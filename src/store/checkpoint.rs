@@ -5,7 +5,7 @@
 //!
 //! | tensor | shape | |
 //! |---|---|---|
-//! | `positions` | \[dim, chains\] | |
+//! | `positions` | \[dim, chains\] | of constrained energies free coordinates |
 //! | `energies` | \[chains\] | |
 //! | `gradients` | \[dim, chains\] | of kernels that use them |
 //! | `momenta` | \[dim, chains\] | of kernels that carry them |

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use zarrs::{
     array::{ArrayBuilder, codec::TransposeCodec, data_type},
     metadata::{
@@ -205,6 +205,12 @@ impl Folder {
         let all = ConsolidatedMetadata { metadata, kind: ConsolidatedMetadataKind::Inline };
         let mut root = GroupMetadataV3::default();
         root.additional_fields.insert("consolidated_metadata".into(), AdditionalFieldV3::new(all, false));
+        let mut root = serde_json::to_value(&root).map_err(|e| self.unwritten(e))?;
+        // A group before what is in it: zarr-python 3.1 does not find the members of a group that it has not seen yet.
+        if let Some(Value::Object(nodes)) = root.pointer_mut("/consolidated_metadata/metadata") {
+            let sorted: BTreeMap<_, _> = std::mem::take(nodes).into_iter().collect();
+            nodes.extend(sorted);
+        }
         self.write_json(&self.path, &root)
     }
 

@@ -4,7 +4,23 @@
 //! jets: a trainable energy needs one forward pass and one reverse pass, from the adjoints of the jets to the gradient in the
 //! parameters ([`Passes`]). Losses, optimisers and data live on the host.
 
+mod compose;
+mod data;
+mod file;
+mod loss;
+mod negative;
+mod noise;
+mod optimizer;
 mod passes;
+mod trainer;
 
-pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
+pub use compose::{TrainableConvex, TrainableSum};
+pub use data::{Data, Standard, Toy};
+pub use file::load;
+pub use loss::{At, Loss, LossAt};
+pub use negative::{Contrastive, Negatives};
+pub use noise::Noise;
+pub use optimizer::{Optimizer, Rule};
 pub(crate) use passes::check_params;
+pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
+pub use trainer::{Trainer, Training, Update};

@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use ergodic::{
+    Result,
+    diffusion::NoiseSchedule,
     energy::{
-        Ackley, Banana, Compose, Convex, DoubleWell, Energy, Funnel, Gaussian, Himmelblau, Mixture, Rastrigin, Ring,
-        Rosenbrock, Sum, TwoMoons,
+        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential,
+        Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock,
+        SoftmaxMixture, StudentT, Sum, TwoMoons,
     },
-    kernel::{Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
+    kernel::{
+        Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
+        Variance,
+    },
     net::{Activation, Mlp},
+    program::Composer,
+    transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
 
 /// A named case.
@@ -40,6 +48,10 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("gaussian_diagonal_3", Arc::new(Gaussian::diagonal([0.0, 1.0, 2.0], &[0.5, 1.0, 2.0]).unwrap())),
         ("gaussian_full_2", Arc::new(Gaussian::full([1.0, -0.5], &[2.0, 0.9, 0.9, 0.7]).unwrap())),
         ("gaussian_full_18", Arc::new(Gaussian::full(vec![0.3; 18], &correlated(18)).unwrap())),
+        ("cholesky_gaussian_3", Arc::new(cholesky_gaussian(3))),
+        ("cholesky_gaussian_6", Arc::new(cholesky_gaussian(6))),
+        ("softmax_mixture_2", Arc::new(softmax_mixture(3, 2))),
+        ("softmax_mixture_5", Arc::new(softmax_mixture(4, 5))),
         ("rosenbrock_2", Arc::new(Rosenbrock::new(2).unwrap().scaled(0.05).unwrap())),
         ("rosenbrock_9", Arc::new(Rosenbrock::new(9).unwrap().shape(0.5, 2.0).unwrap())),
         ("banana", Arc::new(Banana::new())),
@@ -55,10 +67,70 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("convex_5", Arc::new(DoubleWell::new(5, 1.0).unwrap().mixed_with(0.4, Ring::new(5, 2.0, 0.5).unwrap()).unwrap())),
         ("convex_of_gaussians", Arc::new(convex_of_gaussians())),
         ("nested", Arc::new(nested())),
+        ("gamma_3", Arc::new(Gamma::new(3, 2.5, 2.0).unwrap().constrain(0..3, Log::above(0.0)).unwrap())),
+        ("exponential_1", Arc::new(Exponential::new(1, 1.5).unwrap().constrain(0..1, Log::above(0.0)).unwrap())),
+        ("beta_5", Arc::new(Beta::new(5, 2.0, 3.0).unwrap().constrain(0..5, Logit::between(0.0, 1.0)).unwrap())),
+        ("inverse_gamma_2", Arc::new(InverseGamma::new(2, 3.0, 2.0).unwrap().constrain(0..2, Log::above(0.0)).unwrap())),
+        ("half_cauchy_2", Arc::new(HalfCauchy::new(2, 1.5).unwrap().constrain(0..2, Log::above(0.0)).unwrap())),
+        ("student_t_4", Arc::new(StudentT::new(4, 5.0, 0.5, 1.2).unwrap())),
+        ("dirichlet_2", Arc::new(Dirichlet::new(&[1.5, 2.5]).unwrap().constrain(0..2, StickBreaking).unwrap())),
+        (
+            "dirichlet_6",
+            Arc::new(Dirichlet::new(&[1.0, 2.0, 3.0, 1.5, 0.7, 2.5]).unwrap().constrain(0..6, StickBreaking).unwrap()),
+        ),
+        ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
+        ("constrained_11", Arc::new(constrained())),
         ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
         ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
         ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
+}
+
+/// Every transform, on ranges that begin and end within lanes; the last coordinate is free.
+pub fn constrained() -> Constrained {
+    constrained_of(11)
+}
+
+/// The same in `dim` ≥ 11 dimensions; the simplex takes those that are more.
+pub fn constrained_of(dim: usize) -> Constrained {
+    let means: Vec<_> = (0..dim).map(|i| 0.3 * (i % 4) as f64).collect();
+    let positions = Gaussian::diagonal(means, &vec![1.3; dim]).unwrap();
+    let rest = dim - 6;
+    let constrained = positions.constrain(0..1, Log::below(2.0)).unwrap().constrain(1..rest, StickBreaking).unwrap();
+    let constrained = constrained.constrain(rest..rest + 2, Logit::between(-1.0, 3.0)).unwrap();
+    let constrained = constrained.constrain(rest + 2..rest + 4, Ordered).unwrap();
+    constrained.constrain(rest + 4..rest + 5, Affine::new(0.5, -1.5)).unwrap()
+}
+
+/// An energy as its free coordinates see it, which are then its positions.
+#[derive(Debug)]
+pub struct Free(pub Arc<dyn Energy>);
+
+impl Energy for Free {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn params(&self) -> Vec<f32> {
+        self.0.params()
+    }
+    fn compose(&self, program: &mut Composer) -> Result<Call> {
+        self.0.compose(program)
+    }
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        self.0.energy(params, x)
+    }
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        self.0.energy_and_grad(params, x, grad)
+    }
+    fn has_noise_levels(&self) -> bool {
+        self.0.has_noise_levels()
+    }
+    fn spread(&self) -> Option<Vec<usize>> {
+        self.0.spread()
+    }
 }
 
 /// Energies of so many dimensions that a chain is run by several invocations, and of no multiple of their blocks.
@@ -72,9 +144,26 @@ pub fn spread() -> Vec<Case<dyn Energy>> {
         ("double_well_130", Arc::new(DoubleWell::new(130, 0.5).unwrap())),
         ("gaussian_diagonal_70", Arc::new(Gaussian::diagonal(vec![0.5; 70], &sds).unwrap())),
         ("mixture_41", Arc::new(Mixture::new(&[1.0; 5], &(0..5).map(mean).collect::<Vec<_>>(), &[1.0; 5]).unwrap())),
+        ("softmax_mixture_37", Arc::new(softmax_mixture(3, 37))),
         ("funnel_65", Arc::new(Funnel::new(65).unwrap().scale(1.0).unwrap())),
         ("nested_34", Arc::new(nested.scaled(0.9).unwrap())),
     ]
+}
+
+/// A Gaussian to be trained whose parameters are all different.
+pub fn cholesky_gaussian(dim: usize) -> CholeskyGaussian {
+    let start = CholeskyGaussian::isotropic(vec![0.0; dim], 1.0).unwrap();
+    let params: Vec<_> = (0..start.params().len()).map(|i| 0.4 * (1.3 * i as f32).sin()).collect();
+    start.reparametrised(&params).unwrap()
+}
+
+/// A mixture to be trained.
+pub fn softmax_mixture(components: usize, dim: usize) -> SoftmaxMixture {
+    let of = |j: usize| j as f64;
+    let mean = |j: usize| (0..dim).map(|i| 2.0 * (1.7 * of(j) + of(i)).sin()).collect::<Vec<_>>();
+    let weights: Vec<_> = (0..components).map(|j| 1.0 + 0.5 * of(j)).collect();
+    let sds: Vec<_> = (0..components).map(|j| 0.6 + 0.2 * of(j)).collect();
+    SoftmaxMixture::of(&Mixture::new(&weights, &(0..components).map(mean).collect::<Vec<_>>(), &sds).unwrap()).unwrap()
 }
 
 /// A covariance with C_ij = s_i s_j 0.6^|i − j|.
@@ -114,9 +203,16 @@ pub fn kernels() -> Vec<Case<dyn Kernel>> {
         ("independence", Arc::new(Independence::new([0.2], [1.5]))),
         ("drift", Arc::new(Drift::new(0.7, [0.4]))),
         ("annealed", Arc::new(Annealed::geometric(2.0, 0.5, 3, 2, 0.05))),
+        ("reverse", Arc::new(Reverse::ancestral(&noise_schedule(), Variance::Beta))),
+        ("probability_flow", Arc::new(ProbabilityFlow::new(&noise_schedule(), 80).unwrap())),
         ("underdamped", Arc::new(Underdamped::new(0.2, 1.5))),
         ("underdamped_mass", Arc::new(Underdamped::new(0.2, 0.5).inverse_mass([1.3]))),
     ]
+}
+
+/// Noise of the targets' scale, in more steps than any test takes.
+fn noise_schedule() -> NoiseSchedule {
+    NoiseSchedule::linear(80, 0.005, 0.05).unwrap()
 }
 
 /// Kernels on a ladder of temperatures, whose chains go in fours.

@@ -43,7 +43,11 @@ fn convert(@builtin(global_invocation_id) id: vec3<u32>) {
 ";
 
 /// The library's own.
-pub const RANDOM: &str = concat!(include_str!("../../shaders/threefry.wgsl"), include_str!("../../shaders/random.wgsl"));
+pub const RANDOM: &str = concat!(
+    include_str!("../../shaders/threefry.wgsl"),
+    include_str!("../../shaders/normal.wgsl"),
+    include_str!("../../shaders/random.wgsl")
+);
 
 fn source(random: &str) -> String {
     format!("{}{HEADER}{random}", include_str!("../../shaders/lane2.wgsl"))

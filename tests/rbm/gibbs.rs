@@ -86,7 +86,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             b[0] *= bias;
             Rbm::new(rbm.weights(), rbm.visible_bias(), b).unwrap()
         };
-        let transposed = Rbm::new(rbm.transposed().weights(), rbm.visible_bias(), rbm.hidden_bias()).unwrap();
+        let transposed = Rbm::new(rbm.transposed().unwrap().weights(), rbm.visible_bias(), rbm.hidden_bias()).unwrap();
         assert!(p_value(&law, &counts(&backend, &with(1.0), 3)) >= LEVEL);
         for faulty in [with(0.0), with(-1.0), transposed] {
             let p = p_value(&law, &counts(&backend, &faulty, 3));
@@ -138,12 +138,12 @@ fn tally(v: &States, h: &States) -> Vec<u64> {
     counts
 }
 
-fn tally_of(v: &States) -> Vec<u64> {
+pub(crate) fn tally_of(v: &States) -> Vec<u64> {
     tally(v, &States::zeros(0, v.chains()))
 }
 
 /// Pearson's chi-square of independent chains; states expected fewer than ten times are taken together.
-fn p_value(law: &[f64], counts: &[u64]) -> f64 {
+pub(crate) fn p_value(law: &[f64], counts: &[u64]) -> f64 {
     let n = counts.iter().sum::<u64>() as f64;
     let (mut cells, mut rest) = (Vec::new(), (0.0, 0.0));
     for (p, &count) in law.iter().zip(counts) {

@@ -3,8 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod formulas;
+mod gaussian;
 mod gibbs;
 mod ln_z;
+mod tempered;
 mod train;
 mod twin;
 
@@ -16,7 +18,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [formulas::add, gibbs::add, ln_z::add, train::add, twin::add] {
+    for add in [formulas::add, gaussian::add, gibbs::add, ln_z::add, tempered::add, train::add, twin::add] {
         suite = add(suite);
     }
     suite.run()

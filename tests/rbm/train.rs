@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use ergodic::{
     Error,
-    rbm::{Negative, Rbm, States, Trainer, Training},
+    rbm::{Data, Negative, Rbm, Reals, States, Trainer, Training},
 };
 
 use crate::{common::Suite, machine, units};
 
-const IMAGES: usize = 20_000;
+pub(crate) const IMAGES: usize = 20_000;
 
 pub(crate) fn add(suite: Suite) -> Suite {
     suite
@@ -69,11 +69,21 @@ pub(crate) fn add(suite: Suite) -> Suite {
                     flipped[i] = 1.0 - flipped[i];
                     -((rbm.free_energy(&v) - rbm.free_energy(&flipped)).exp().ln_1p())
                 };
-                assert!((rbm.pseudo_likelihood(&v) - (0..6).map(of_unit).sum::<f64>()).abs() < 1e-10);
+                assert!((rbm.pseudo_likelihood(&v).unwrap() - (0..6).map(of_unit).sum::<f64>()).abs() < 1e-10);
             }
         })
         .test("a resumed run equals one in one go, bit for bit", resumed)
         .test("damaged files are errors that name the file", damaged)
+        .test("grey images train a machine as probabilities; other values are refused", || {
+            let rbm = machine(5, 4, 1.0, 3);
+            let mut trainer = Trainer::new(rbm.clone(), plain(Negative::Contrastive { sweeps: 1 })).unwrap();
+            trainer.epoch(&Reals::new([0.0, 0.25, 0.5, 0.75, 1.0], 5).unwrap()).unwrap();
+            assert_ne!(trainer.rbm(), &rbm);
+            let before = trainer.rbm().clone();
+            let error = trainer.epoch(&Reals::new([0.0, 0.25, 0.5, 0.75, 1.5], 5).unwrap()).unwrap_err();
+            assert!(error.to_string().contains("row 0, column 4"), "{error}");
+            assert_eq!((trainer.rbm(), trainer.epochs()), (&before, 1));
+        })
         .test("training that diverges is an error, and the state stays", || {
             let settings = Training { rate: 1e14.into(), momentum: 0.9, ..plain(Negative::Contrastive { sweeps: 1 }) };
             let mut trainer =
@@ -85,7 +95,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
 }
 
 /// Images that the machine does not fit: two patterns and their neighbours.
-fn images() -> States {
+pub(crate) fn images() -> States {
     let mut images = States::zeros(5, IMAGES);
     for image in 0..IMAGES {
         let pattern = if image % 3 == 0 { 0b10110 } else { 0b01011 };
@@ -95,7 +105,7 @@ fn images() -> States {
     images
 }
 
-fn plain(negative: Negative) -> Training {
+pub(crate) fn plain(negative: Negative) -> Training {
     Training {
         negative,
         batch: IMAGES,
@@ -109,36 +119,44 @@ fn plain(negative: Negative) -> Training {
 }
 
 /// What one update at rate 1 adds to W, a, b.
-fn one_step(rbm: &Rbm, data: &States, settings: Training) -> Vec<f64> {
+pub(crate) fn one_step(rbm: &Rbm, data: &impl Data, settings: Training) -> Vec<f64> {
     let mut trainer = Trainer::new(rbm.clone(), settings).unwrap();
     trainer.epoch(data).unwrap();
-    params(trainer.rbm()).iter().zip(params(rbm)).map(|(new, old)| new - old).collect()
+    params(trainer.rbm()).iter().zip(params(rbm)).map(|(&new, old)| f64::from(new) - f64::from(old)).collect()
 }
 
-fn params(rbm: &Rbm) -> Vec<f64> {
-    [rbm.weights(), rbm.visible_bias(), rbm.hidden_bias()].concat().into_iter().map(f64::from).collect()
+pub(crate) fn params(rbm: &Rbm) -> Vec<f32> {
+    [rbm.weights(), rbm.visible_bias(), rbm.hidden_bias()].concat()
 }
 
-fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// The gradient of the mean log-likelihood by central differences of −F(v) − ln Z, ln Z by enumeration.
 fn gradient(rbm: &Rbm, data: &States) -> Vec<f64> {
+    gradient_of(rbm, data, 4)
+}
+
+/// The gradient of the mean log-likelihood by central differences of −F(v) − ln Z, ln Z by enumeration, of a machine of five visible units.
+pub(crate) fn gradient_of(rbm: &Rbm, data: &States, hidden: usize) -> Vec<f64> {
     // 20,000 images are of at most 32 kinds.
     let mut counts = [0.0; 32];
     for image in 0..data.chains() {
         counts[(0..5).map(|unit| usize::from(data.get(unit, image)) << unit).sum::<usize>()] += 1.0 / data.chains() as f64;
     }
-    let likelihood = |params: &[f32]| {
-        let rbm = Rbm::new(&params[..20], &params[20..25], &params[25..]).unwrap();
+    let (a, b) = (5 * hidden, 5 * hidden + 5);
+    differences(&params(rbm), |params| {
+        let rbm = Rbm::new(&params[..a], &params[a..b], &params[b..]).unwrap();
         counts.iter().enumerate().map(|(state, n)| -n * rbm.free_energy(&units(state, 5))).sum::<f64>() - rbm.ln_z().unwrap()
-    };
-    let params = [rbm.weights(), rbm.visible_bias(), rbm.hidden_bias()].concat();
+    })
+}
+
+/// Central differences.
+pub(crate) fn differences(params: &[f32], f: impl Fn(&[f32]) -> f64) -> Vec<f64> {
     let at = |k: usize, by: f32| {
-        let mut moved = params.clone();
+        let mut moved = params.to_vec();
         moved[k] += by;
-        (f64::from(moved[k]), likelihood(&moved))
+        (f64::from(moved[k]), f(&moved))
     };
     (0..params.len())
         .map(|k| {
@@ -148,7 +166,7 @@ fn gradient(rbm: &Rbm, data: &States) -> Vec<f64> {
         .collect()
 }
 
-fn file(name: &str) -> PathBuf {
+pub(crate) fn file(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("ergodic-rbm-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder.join(name)
@@ -156,7 +174,8 @@ fn file(name: &str) -> PathBuf {
 
 fn resumed() {
     let data = images().select(&(0..130).collect::<Vec<_>>());
-    for negative in [Negative::Contrastive { sweeps: 2 }, Negative::Persistent { sweeps: 1, chains: 33 }] {
+    let tempered = Negative::Tempered { sweeps: 1, chains: 7, levels: 3 };
+    for negative in [Negative::Contrastive { sweeps: 2 }, Negative::Persistent { sweeps: 1, chains: 33 }, tempered] {
         let settings = Training { negative, batch: 20, rate: ergodic::Schedule::linear(0.1, 0.01, 6), ..Training::default() };
         let new = || Trainer::new(machine(5, 4, 0.1, 3), settings.clone()).unwrap();
         let (mut whole, mut first) = (new(), new());
@@ -197,7 +216,21 @@ fn damaged() {
     }
     let other = Training { negative: Negative::Persistent { sweeps: 1, chains: 5 }, ..settings };
     assert!(Trainer::resume(&path, other).unwrap_err().to_string().contains("chains"));
+    transposed(&damaged);
     machine(5, 4, 0.1, 3).save(&damaged).unwrap();
     assert!(Trainer::resume(&damaged, Training::default()).unwrap_err().to_string().contains("no checkpoint"));
     assert!(matches!(Rbm::load(file("missing")), Err(Error::File { .. })));
+}
+
+/// A file whose W lies the other way round says so.
+fn transposed(path: &std::path::Path) {
+    let zeros = vec![0u8; 80];
+    let view = |shape: Vec<usize>| {
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes).unwrap()
+    };
+    let tensors = [("W", view(vec![4, 5])), ("a", view(vec![5])), ("b", view(vec![4]))];
+    std::fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let error = Rbm::load(path).unwrap_err().to_string();
+    assert!(error.contains("W.T"), "{error}");
 }

@@ -6,7 +6,7 @@ use super::{CpuChains, gradients};
 use crate::{
     Result,
     adapt::{Adapted, Adapting, Trial},
-    chains::{Chains, FailureRow, report::failures, tally::Ledger},
+    chains::{Chains as _, FailureRow, report::failures, tally::Ledger},
     kernel::Kernel,
     random::Epochs,
 };
@@ -32,11 +32,24 @@ impl Adapting for CpuChains {
         self.clock.gradients += gradients(&self.setup, first, 1);
         self.clock.wall += begun.elapsed();
         Ok(Trial {
-            positions: self.positions()?,
+            positions: self.free_coordinates()?,
+            energies: self.energies()?,
             acceptance: acceptance / self.setup.chains as f64,
             accepted,
             growth: self.states.iter().map(|state| state.growth as f32).collect(),
         })
+    }
+
+    fn free_coordinates(&self) -> Result<Vec<f32>> {
+        let dim = self.target.dim();
+        Ok((0..dim).flat_map(|i| self.states.iter().map(move |state| state.x[i] as f32)).collect())
+    }
+
+    fn relocate(&mut self, moves: &[(usize, usize)]) -> Result<()> {
+        for &(to, from) in moves {
+            self.states[to] = self.states[from].clone();
+        }
+        Ok(())
     }
 
     fn adapted(&mut self) -> &mut Adapted {

@@ -4,9 +4,12 @@
 //! segments that were merged), and `moments_open` \[rows, chains\] f32 (the segment that the device carries: the rows of
 //! shaders/moments.wgsl).
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
-use super::{Chains, Collecting, GpuChains};
+use super::{
+    Chains, Collecting, GpuChains,
+    spare::{Confirmed, Spare},
+};
 use crate::{
     Gpu, Result,
     chains::{Setup, chunk::Chunk, moments::Moments},
@@ -23,12 +26,12 @@ impl GpuChains {
         let mut file = Checkpoint::open(path, &setup, "gpu")?;
         let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
         chains.starts_at_one_point = file.counters.starts_at_one_point;
-        chains.ledger = file.ledger()?;
-        chains.clock = file.clock(chains.clock.device.is_some(), &chains.ledger);
+        chains.at.ledger = file.ledger()?;
+        chains.at.clock = file.clock(chains.at.clock.device.is_some(), &chains.at.ledger);
         if let Some(frozen) = file.frozen.take() {
-            chains.warmed_up = frozen.resume(&mut chains);
+            chains.at.warmed_up = frozen.resume(&mut chains);
         }
-        chains.open_draws = file.counters.open_draws;
+        chains.at.open_draws = file.counters.open_draws;
         chains.take_moments(&mut file)?;
         let positions = file.take("positions", &[chains.dim(), chains.count()])?;
         let carry = chains.take_carry(&mut file)?;
@@ -38,7 +41,7 @@ impl GpuChains {
             let of_chunk =
                 |values: &[f32]| values.chunks(all).flat_map(|row| row[first..first + size].to_vec()).collect::<Vec<_>>();
             let mut chunk = Chunk::new(gpu, &chains.pipelines, first, chains.ring, &of_chunk(&positions), &[]);
-            if chains.open_draws > 0 {
+            if chains.at.open_draws > 0 {
                 chunk.make_room(gpu, &chains.rows, 0);
             }
             chunk.write_carry(gpu, &of_chunk(&carry));
@@ -49,14 +52,14 @@ impl GpuChains {
     }
 
     /// The rows of the carry buffer that mean something: the state, and the open segment's moments where there is one.
-    fn carried_rows(&self, open_draws: u64) -> usize {
+    pub(super) fn carried_rows(&self, open_draws: u64) -> usize {
         if open_draws > 0 { self.rows.all() } else { self.rows.moments() }
     }
 
     /// The rows of the carry buffer, `[row][chain]`, of all chains.
     fn take_carry(&self, file: &mut Checkpoint) -> Result<Vec<f32>> {
         let (dim, n) = (self.dim(), self.count());
-        let mut carry = vec![0f32; self.carried_rows(self.open_draws) * n];
+        let mut carry = vec![0f32; self.carried_rows(self.at.open_draws) * n];
         let mut fill = |row: usize, values: Vec<f32>| carry[row * n..row * n + values.len()].copy_from_slice(&values);
         fill(0, file.take("energies", &[n])?);
         if self.setup.kernel.uses_grad() {
@@ -73,7 +76,7 @@ impl GpuChains {
             let ends: Vec<u8> = file.take("ladder_ends", &[n])?;
             fill(self.rows.stage(), ends.into_iter().map(f32::from).collect());
         }
-        if self.open_draws > 0 {
+        if self.at.open_draws > 0 {
             fill(self.rows.moments(), file.take("moments_open", &[self.rows.of_moments(), n])?);
         }
         Ok(carry)
@@ -82,37 +85,37 @@ impl GpuChains {
     fn take_moments(&mut self, file: &mut Checkpoint) -> Result<()> {
         let rungs = self.setup.rungs();
         let shape = [self.rows.watched(), self.count() / rungs];
-        if file.counters.draws > 0 || self.open_draws > 0 {
-            self.moments = Moments::new(shape[0], self.count(), rungs);
+        if file.counters.draws > 0 || self.at.open_draws > 0 {
+            self.at.moments = Moments::new(shape[0], self.count(), rungs).into();
         }
         if file.counters.draws > 0 {
-            self.moments.draws = file.counters.draws;
-            self.moments.mean = file.take("moments_mean", &shape)?;
-            self.moments.m2 = file.take("moments_m2", &shape)?;
-            self.moments.jumps = file.take_one("moments_jumps")?;
-            self.moments.changes = file.take_one("moments_changes")?;
-            self.moments.changes_a_chain = file.counters.changes_a_chain;
+            let moments = Arc::make_mut(&mut self.at.moments);
+            moments.draws = file.counters.draws;
+            moments.mean = file.take("moments_mean", &shape)?;
+            moments.m2 = file.take("moments_m2", &shape)?;
+            moments.jumps = file.take_one("moments_jumps")?;
+            moments.changes = file.take_one("moments_changes")?;
+            moments.changes_a_chain = file.counters.changes_a_chain;
             if rungs > 1 {
                 let swaps: Vec<f64> = file.take("moments_swaps", &[rungs, 2])?;
-                self.moments.exchanges.swaps = swaps.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-                self.moments.exchanges.round_trips = file.take_one("moments_round_trips")?;
+                moments.exchanges.swaps = swaps.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+                moments.exchanges.round_trips = file.take_one("moments_round_trips")?;
             }
         }
         Ok(())
     }
 
-    /// Writes the confirmed state. Slices in flight read it and write to other buffers of the ring.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    /// Writes the confirmed state, or the copy. Slices in flight read the state and write to other buffers of the ring.
+    pub(super) fn write(&self, path: &Path, at: &Confirmed, spare: Option<&Spare>) -> Result<()> {
         let (dim, n) = (self.dim(), self.count());
         // A segment that is taken in part, after an error, is taken whole.
-        let (moments, open_draws) = if self.settled > 0 {
+        let (moments, open_draws) = if self.settled > 0 && spare.is_none() {
             (Cow::Owned(Collecting::moments(self)?), 0)
         } else {
-            (Cow::Borrowed(&self.moments), self.open_draws)
+            (Cow::Borrowed(&*at.moments), at.open_draws)
         };
         let carried = self.carried_rows(open_draws);
-        let read = |chunk: &Chunk| chunk.read_carry(&self.gpu, carried, self.current, self.setup.timeout);
-        let parts = self.chunks.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let parts = (0..self.chunks.len()).map(|i| self.carry_of(i, carried, spare)).collect::<Result<Vec<_>>>()?;
         let mut carry = vec![0f32; carried * n];
         for (chunk, part) in self.chunks.iter().zip(&parts) {
             for (all, own) in carry.chunks_mut(n).zip(part.chunks(chunk.chains)) {
@@ -123,7 +126,7 @@ impl GpuChains {
         let rows = |first: usize, count: usize| &carry[first * n..(first + count) * n];
 
         let mut draft = Draft::default();
-        draft.put("positions", &[dim, n], self.positions()?);
+        draft.put("positions", &[dim, n], self.coordinates(spare)?);
         draft.put("energies", &[n], rows(0, 1));
         if self.setup.kernel.uses_grad() {
             draft.put("gradients", &[dim, n], rows(1, dim));
@@ -157,8 +160,8 @@ impl GpuChains {
             draws: moments.draws,
             open_draws,
             changes_a_chain: moments.changes_a_chain,
-            ..Counters::new(&self.clock)
+            ..Counters::new(&at.clock)
         };
-        write(path, &self.setup, "gpu", counters, (&self.adapted, self.warmed_up), &self.ledger, draft)
+        write(path, &self.setup, "gpu", counters, (&at.adapted, at.warmed_up), &at.ledger, draft)
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// What an energy may call of the contract.
-const CONTRACT: [&str; 13] = [
+const CONTRACT: [&str; 14] = [
     "param",
     "param_lane",
     "blocks",
@@ -27,6 +27,7 @@ const CONTRACT: [&str; 13] = [
     "is_finite",
     "is_nan",
     "is_usable",
+    "infinity",
 ];
 /// WGSL's limit for the variables of a function; a driver may crash on more.
 const MAX_VARIABLES: u64 = 8192;

@@ -1,5 +1,14 @@
-//! The plan of a warm-up: find scales and step size, learn shape and trajectories, then freeze them and tune the step size.
+//! The plan of a warm-up: gather chains that are far out, find scales and step size, learn shape and trajectories, then freeze them
+//! and tune the step size.
 
+mod gather;
+mod measure;
+mod relocate;
+mod rescue;
+mod search;
+mod shape;
+
+use self::gather::Gather;
 use super::{
     Adaptation, Adaptive, Settings, Trial, Warning,
     dual_averaging::{Bracket, DualAveraging, correction},
@@ -12,19 +21,27 @@ use crate::{Error, Result, kernel::Kernel};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Warmup {
     most_steps: u64,
+    keeps_strays: bool,
 }
 
 impl Default for Warmup {
     /// At most 2,000 steps; some 250 are usual.
     fn default() -> Self {
-        Self { most_steps: 2000 }
+        Self { most_steps: 2000, keeps_strays: false }
     }
 }
 
 impl Warmup {
     /// At most so many steps, of which some 200 are always taken.
     pub fn at_most(steps: u64) -> Self {
-        Self { most_steps: steps }
+        Self { most_steps: steps, ..Self::default() }
+    }
+
+    /// Leaves chains where they are whose energies stay far above the others' (see [`Warning::StrayChains`]), in modes of no weight, say.
+    /// Unless said, they are set to where other chains stand before the settings are frozen, and
+    /// [`Adaptation::relocated`] counts them: draws would else be biased by what such a chain hardly ever leaves.
+    pub fn keep_strays(self) -> Self {
+        Self { keeps_strays: true, ..self }
     }
 }
 
@@ -36,20 +53,8 @@ const SHAPE_WINDOW: u64 = 40;
 const SHAPE_WINDOWS: u64 = 2;
 /// Transitions with everything frozen but the step size.
 const TUNE_STEPS: u64 = 48;
-/// Chain transitions that the acceptance reached is measured over, at least.
-const MEASURED: u64 = 4096;
-/// Rounds of measurement and correction.
-const ROUNDS: u32 = 6;
-/// How close the measured acceptance shall come to its target, and from where on it has missed it.
-const CLOSE: f64 = 0.01;
-const MISSED: f64 = 0.02;
-/// While scales are looked for, a part of the target acceptance is enough: far out, where energies are large, their rounding in f32
-/// rejects proposals at any step size.
-const SEARCH_PART: f64 = 0.6;
-/// A chain rejects so many proposals in a row with a probability of about this.
-const IDLE: f64 = 1e-5;
-/// What the step size is multiplied by in turn, as long as chains are idle or far out. A walk comes in from afar by long steps.
-const RESCUES: [f64; 6] = [0.25, 4.0, 0.0625, 16.0, 0.015625, 64.0];
+/// One part in so many of all steps may go to the first stage.
+const GATHER_PART: u64 = 3;
 /// Trajectories, in radians of a coordinate of scale one, below which chains hardly move.
 const SHORT: f64 = 0.1;
 /// Leapfrog steps while scales are looked for.
@@ -59,11 +64,11 @@ const FIRST_LENGTH: f64 = 1.5;
 /// Step sizes for coordinates of scale one.
 const LEAST_STEP: f64 = 1e-15;
 const MOST_STEP: f64 = 64.0;
-/// Positions from which one variance can be told.
-const ENOUGH: f64 = 128.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Chains far above the others come in.
+    Gather,
     /// Scales from the chains as they stand, the step size by doubling and halving.
     Search,
     /// Scales over windows, trajectory lengths, step size by dual averaging.
@@ -81,9 +86,16 @@ pub(crate) struct WarmUp {
     adaptive: Adaptive,
     chains: usize,
     most_steps: u64,
+    keeps_strays: bool,
+    /// What is to be relocated, as (chain, donor), and what was.
+    moves: Vec<(usize, usize)>,
+    relocated: u64,
+    relocations: u32,
     /// Few chains learn less from a step: windows are so much longer.
     stretch: u64,
     stage: Stage,
+    gather: Gather,
+    temperature: f64,
     /// Steps done, of the stage, and of the window.
     done: u64,
     of_stage: u64,
@@ -119,7 +131,16 @@ pub(crate) struct WarmUp {
 
 impl WarmUp {
     /// From where the chains stand, `[dim][chain]`.
-    pub(crate) fn new(kernel: &dyn Kernel, adaptive: Adaptive, plan: Warmup, positions: Vec<f32>, chains: usize) -> Self {
+    pub(crate) fn new(
+        kernel: &dyn Kernel,
+        adaptive: Adaptive,
+        plan: Warmup,
+        positions: Vec<f32>,
+        energies: &[f32],
+        temperature: f64,
+    ) -> Self {
+        let chains = energies.len();
+        let gather = Gather::new(energies, temperature);
         let uses_grad = kernel.uses_grad();
         let dim = positions.len() / chains;
         let mut start = Spread::new(dim);
@@ -131,8 +152,14 @@ impl WarmUp {
             adaptive,
             chains,
             most_steps: plan.most_steps,
+            keeps_strays: plan.keeps_strays,
+            moves: Vec::new(),
+            relocated: 0,
+            relocations: 0,
             stretch: (128 / chains as u64).clamp(1, 4),
-            stage: Stage::Search,
+            stage: if gather.is_done() { Stage::Search } else { Stage::Gather },
+            gather,
+            temperature,
             done: 0,
             of_stage: 0,
             settings,
@@ -170,7 +197,9 @@ impl WarmUp {
     pub(crate) fn progress(&self) -> (u64, u64) {
         let measure = self.measure_steps();
         let ahead = match self.stage {
-            Stage::Search => (3 * SEARCH_WINDOW + SHAPE_WINDOWS * SHAPE_WINDOW + TUNE_STEPS) * self.stretch + measure,
+            Stage::Gather | Stage::Search => {
+                (3 * SEARCH_WINDOW + SHAPE_WINDOWS * SHAPE_WINDOW + TUNE_STEPS) * self.stretch + measure
+            }
             Stage::Shape => (SHAPE_WINDOWS * SHAPE_WINDOW + TUNE_STEPS) * self.stretch + measure,
             Stage::Tune => TUNE_STEPS * self.stretch + measure,
             Stage::Measure => measure,
@@ -182,9 +211,10 @@ impl WarmUp {
     /// The settings of the next step. The number of leapfrog steps follows van der Corput's sequence, which fills a range evenly,
     /// from the most down: what a driver does not finish is noticed at once.
     pub(crate) fn next(&self) -> Settings {
-        let most = self.settings.leapfrog_steps.1;
+        let gathers = self.stage == Stage::Gather;
+        let most = if gathers { gather::LEAPFROG_STEPS.min(self.cap) } else { self.settings.leapfrog_steps.1 };
         let steps = most - (van_der_corput(self.of_stage) * f64::from(most)) as u32;
-        let step_size = self.settings.step_size * self.rescue.unwrap_or(1.0);
+        let step_size = if gathers { self.gather.step_size() } else { self.settings.step_size * self.rescue.unwrap_or(1.0) };
         Settings { step_size, leapfrog_steps: (steps, steps), ..self.settings.clone() }
     }
 
@@ -211,6 +241,12 @@ impl WarmUp {
             *idle = if accepted { 0 } else { *idle + 1 };
         }
         match self.stage {
+            Stage::Gather => {
+                self.gather.learn(&trial);
+                if self.gather.is_done() || self.of_stage >= self.most_steps / GATHER_PART {
+                    self.enter(Stage::Search);
+                }
+            }
             Stage::Search => self.search(&trial),
             Stage::Shape => self.shape(&trial, time),
             Stage::Tune => {
@@ -226,12 +262,13 @@ impl WarmUp {
                 self.note_moves(&trial);
                 self.acceptance_sum += trial.acceptance;
                 if self.of_stage == self.measure_steps() {
-                    self.judge()?;
+                    self.judge(&trial.energies)?;
                 }
             }
             Stage::Done => {}
         }
         self.positions = trial.positions;
+        self.follow_moves();
         self.plan_rescue();
         match self.window.lost() {
             None => Ok(()),
@@ -240,131 +277,6 @@ impl WarmUp {
                 good_steps: self.done,
             }),
         }
-    }
-
-    fn search(&mut self, trial: &Trial) {
-        let Adaptive { target_acceptance: target, order, .. } = self.adaptive;
-        let target = SEARCH_PART * target;
-        if self.rescue.is_none() {
-            let factor = correction(trial.acceptance, target, order);
-            self.settings.step_size = (self.settings.step_size * factor).clamp(LEAST_STEP, MOST_STEP);
-            self.acceptance_sum += trial.acceptance;
-            self.acceptances += 1.0;
-        }
-        self.window.add(&trial.positions, self.chains);
-        self.short[1].add(&trial.positions, self.chains);
-        let short = self.short[0].merged(&self.short[1]);
-        if short.count() >= ENOUGH.min(8.0 * self.chains as f64) {
-            take_scales(&mut self.settings, &short);
-        }
-        if self.short[1].count() >= ENOUGH {
-            self.short.swap(0, 1);
-            self.short[1] = Spread::new(self.settings.centre.len());
-        }
-        self.set_trajectory();
-        let steps = SEARCH_WINDOW * self.stretch;
-        if self.of_stage.is_multiple_of(steps) {
-            let acceptance = self.acceptance_sum / self.acceptances;
-            (self.acceptance_sum, self.acceptances) = (0.0, 0.0);
-            let is_settled = self.change(steps).0 < 1.0 && (acceptance - target).abs() < 0.2;
-            let is_late = self.of_stage >= self.most_steps / 3;
-            self.turn_window();
-            if is_settled || is_late {
-                self.enter(Stage::Shape);
-                let length = self.trajectory.length().min(f64::from(SEARCH_LEAPFROG_STEPS) * self.settings.step_size);
-                self.trajectory = Trajectory::new(length, self.chains);
-                self.set_trajectory();
-            }
-        }
-    }
-
-    fn shape(&mut self, trial: &Trial, time: f64) {
-        if self.rescue.is_none() {
-            self.step.learn(trial.acceptance);
-        }
-        if self.adaptive.most_leapfrog_steps.is_some() && self.rescue.is_none() {
-            let (before, after) = (self.squares(&self.positions), self.squares(&trial.positions));
-            let step_size = self.settings.step_size;
-            self.trajectory.learn(trial, &before, &after, time, step_size, f64::from(self.cap) * step_size);
-        }
-        self.settings.step_size = self.step.step_size().clamp(LEAST_STEP, MOST_STEP);
-        self.window.add(&trial.positions, self.chains);
-        take_scales(&mut self.settings, &self.last.merged(&self.window));
-        let steps = SHAPE_WINDOW * self.stretch;
-        if self.of_stage.is_multiple_of(steps) {
-            let length = self.trajectory.mean_length();
-            let is_long = (length / self.last_length).ln().abs() < 0.25 || self.adaptive.most_leapfrog_steps.is_none();
-            let (change, coordinate) = self.change(steps);
-            // Chains that come in one by one from far out, to a tenth of a chain.
-            let comes_in = self.last.outlying().1 > 1.2 * self.window.outlying().1 + 0.1 / self.chains as f64;
-            let moves = self.adaptive.most_leapfrog_steps.is_none_or(|_| length > SHORT);
-            let is_settled = change < 1.0 && !comes_in && moves && is_long && self.of_stage >= SHAPE_WINDOWS * steps;
-            self.last_length = length;
-            let left = self.most_steps.saturating_sub(self.done);
-            let is_late = left < steps + TUNE_STEPS * self.stretch + self.measure_steps();
-            if is_late && change >= 1.0 {
-                self.warnings.push(Warning::NotSettled { coordinate, change: self.last.distance(&self.window).0 });
-            }
-            if is_settled || is_late {
-                self.trajectory = Trajectory::new(length, self.chains);
-                let step_size = self.step.averaged();
-                self.enter(Stage::Tune);
-                self.step = DualAveraging::new(step_size, self.adaptive.target_acceptance);
-                self.settings.step_size = step_size;
-            } else {
-                self.turn_window();
-            }
-        }
-        // From here on only the step size changes: the acceptance is then a smooth function of it.
-        self.set_trajectory();
-    }
-
-    /// Judges the acceptance that was measured: corrects the step size, or ends.
-    fn judge(&mut self) -> Result<()> {
-        let Adaptive { target_acceptance: target, order, .. } = self.adaptive;
-        self.reached = self.acceptance_sum / self.of_stage as f64;
-        self.measured_steps = self.of_stage;
-        self.rounds += 1;
-        let is_late = self.done + self.measure_steps() > self.most_steps;
-        if (self.reached - target).abs() > CLOSE && self.rounds < ROUNDS && !is_late {
-            let step_size = self.bracket.next(self.settings.step_size, self.reached, target, order);
-            self.settings.step_size = step_size.clamp(LEAST_STEP, MOST_STEP);
-            self.enter(Stage::Measure);
-            return Ok(());
-        }
-        if self.measured_moves == 0 {
-            return Err(Error::Adaptation {
-                why: format!(
-                    "no chain moved in {} steps, down to a step size of {:.1e}; check the energy and its gradient, or start elsewhere",
-                    self.of_stage, self.settings.step_size
-                ),
-                good_steps: self.done,
-            });
-        }
-        if (self.reached - target).abs() > MISSED {
-            self.warnings.push(Warning::AcceptanceMissed { target, reached: self.reached });
-        }
-        let most = self.settings.leapfrog_steps.1;
-        if self.adaptive.most_leapfrog_steps.is_some() && most >= self.cap {
-            self.warnings.push(Warning::LeapfrogStepsCapped { most, by_driver: self.cut_by_driver });
-        }
-        let length = f64::from(most) * self.settings.step_size;
-        if self.adaptive.most_leapfrog_steps.is_some() && length < SHORT {
-            self.warnings.push(Warning::ShortTrajectories { length });
-        }
-        let mut end = Spread::new(self.settings.centre.len());
-        end.add(&self.positions, self.chains);
-        let (coordinate, part) = end.outlying();
-        if part > 0.0 {
-            self.warnings.push(Warning::OutlyingChains { coordinate, part });
-        }
-        let stuck = self.moved.iter().filter(|&&moved| !moved).count() as u64;
-        if stuck > 0 {
-            let steps = self.moves_noted;
-            self.warnings.push(Warning::StuckChains { chains: stuck, steps });
-        }
-        self.stage = Stage::Done;
-        Ok(())
     }
 
     /// The record of a warm-up that is done, without its failures.
@@ -378,6 +290,7 @@ impl WarmUp {
             target_acceptance: self.adaptive.target_acceptance,
             reached_acceptance: self.reached,
             measured_steps: self.measured_steps,
+            relocated: self.relocated,
             failures: Vec::new(),
             warnings: self.warnings.clone(),
         }
@@ -393,28 +306,6 @@ impl WarmUp {
         if stage == Stage::Shape {
             self.step = DualAveraging::new(self.settings.step_size, self.adaptive.target_acceptance);
         }
-    }
-
-    /// Chains that reject everything, or stand far out, would stay there if the step size suited the others alone: every other step,
-    /// as long as there are any, is smaller or larger.
-    fn plan_rescue(&mut self) {
-        self.rescue = None;
-        let learns = matches!(self.stage, Stage::Search | Stage::Shape);
-        if !learns || self.of_stage.is_multiple_of(2) {
-            return;
-        }
-        let limit = (IDLE.ln() / (1.0 - self.adaptive.target_acceptance).ln()).ceil() as u32;
-        let is_far = !self.uses_grad && self.window.outlying().1 > 0.0;
-        if is_far || self.idle.iter().any(|&idle| idle >= limit) {
-            let step = if self.uses_grad { 2 } else { 1 };
-            self.rescue = Some(RESCUES[self.rescues * step % RESCUES.len()]);
-            self.rescues += 1;
-        }
-    }
-
-    fn measure_steps(&self) -> u64 {
-        // Longer where short ones did not suffice.
-        MEASURED.div_ceil(self.chains as u64).clamp(32, 512) << (self.rounds / 2)
     }
 
     fn turn_window(&mut self) {
@@ -434,26 +325,6 @@ impl WarmUp {
         let cap = if self.stage == Stage::Search { self.cap.min(SEARCH_LEAPFROG_STEPS) } else { self.cap };
         let most = (self.trajectory.length() / self.settings.step_size).ceil().clamp(1.0, f64::from(cap));
         self.settings.leapfrog_steps = (1, most as u32);
-    }
-
-    fn note_moves(&mut self, trial: &Trial) {
-        self.moves_noted += 1;
-        for (moved, &accepted) in self.moved.iter_mut().zip(&trial.accepted) {
-            *moved |= accepted;
-        }
-        self.measured_moves += trial.accepted.iter().map(|&accepted| u64::from(accepted)).sum::<u64>();
-    }
-
-    /// |y|² of every chain.
-    fn squares(&self, positions: &[f32]) -> Vec<f64> {
-        let mut squares = vec![0.0; self.chains];
-        for (i, row) in positions.chunks_exact(self.chains).enumerate() {
-            let (centre, weight) = (self.settings.centre[i], 1.0 / self.settings.inverse_mass[i].sqrt());
-            for (square, &x) in squares.iter_mut().zip(row) {
-                *square += ((f64::from(x) - centre) * weight).powi(2);
-            }
-        }
-        squares
     }
 }
 

@@ -1,0 +1,104 @@
+// The two half sweeps of a machine with Gaussian visible units. Follows half_sweep.wgsl, whose settings, bindings and draws it shares;
+// twin: src/rbm/fields.rs. Visible units are f32 in units of their standard deviation, bits of an f32 in [unit][chain], chains filled up
+// to whole groups of 32; hidden units are bits, word [unit][group]. An invocation draws one unit of one group.
+
+// Four values of a unit from `states_in`.
+fn gaussian_four(at: u32) -> vec4<f32> {
+    return bitcast<vec4<f32>>(vec4<u32>(states_in[at], states_in[at + 1u], states_in[at + 2u], states_in[at + 3u]));
+}
+
+// Writes four values, mean plus a standard normal each: chains 2k and 2k + 1 share a random block, a normal each.
+fn gaussian_draw(unit: u32, first_pair: u32, means: vec4<f32>, at: u32) {
+    let even = random_normal_pair(threefry(half_sweep.key, vec2<u32>(first_pair, half_sweep.index + unit)));
+    let odd = random_normal_pair(threefry(half_sweep.key, vec2<u32>(first_pair + 1u, half_sweep.index + unit)));
+    var drawn = bitcast<vec4<u32>>(means + vec4<f32>(even, odd));
+    if (clamped[unit] != 0u) { drawn = vec4<u32>(kept[at], kept[at + 1u], kept[at + 2u], kept[at + 3u]); }
+    states_out[at] = drawn.x;
+    states_out[at + 1u] = drawn.y;
+    states_out[at + 2u] = drawn.z;
+    states_out[at + 3u] = drawn.w;
+}
+
+@compute @workgroup_size(64)
+fn hidden_of_reals(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let inputs = half_sweep.inputs;
+    let outputs = half_sweep.outputs;
+    let groups = half_sweep.groups;
+    let unit = id % outputs;
+    let group = id / outputs;
+    if (group >= groups) { return; }
+    let start = vec4<f32>(bias[unit]);
+    var s0 = start; var s1 = start; var s2 = start; var s3 = start;
+    var s4 = start; var s5 = start; var s6 = start; var s7 = start;
+    var i = 0u;
+    for (; i < inputs; i++) {
+        let w = weights[i * outputs + unit];
+        let at = (i * groups + group) * 32u;
+        s0 += w * gaussian_four(at);
+        s1 += w * gaussian_four(at + 4u);
+        s2 += w * gaussian_four(at + 8u);
+        s3 += w * gaussian_four(at + 12u);
+        s4 += w * gaussian_four(at + 16u);
+        s5 += w * gaussian_four(at + 20u);
+        s6 += w * gaussian_four(at + 24u);
+        s7 += w * gaussian_four(at + 28u);
+    }
+    let pair = (half_sweep.first_chain >> 1u) + 16u * group;
+    var drawn = draw(unit, pair, s0) | (draw(unit, pair + 2u, s1) << 4u);
+    drawn |= (draw(unit, pair + 4u, s2) << 8u) | (draw(unit, pair + 6u, s3) << 12u);
+    drawn |= (draw(unit, pair + 8u, s4) << 16u) | (draw(unit, pair + 10u, s5) << 20u);
+    drawn |= (draw(unit, pair + 12u, s6) << 24u) | (draw(unit, pair + 14u, s7) << 28u);
+    let at = unit * groups + group;
+    if (clamped[unit] != 0u) { drawn = kept[at]; }
+    states_out[at] = drawn;
+    prove(at, i == inputs);
+}
+
+@compute @workgroup_size(64)
+fn reals_of_hidden(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let inputs = half_sweep.inputs;
+    let outputs = half_sweep.outputs;
+    let groups = half_sweep.groups;
+    let unit = id % outputs;
+    let group = id / outputs;
+    if (group >= groups) { return; }
+    let start = vec4<f32>(bias[unit]);
+    var s0 = start; var s1 = start; var s2 = start; var s3 = start;
+    var s4 = start; var s5 = start; var s6 = start; var s7 = start;
+    let none = vec4<f32>(0.0);
+    let off = vec4<u32>(0u);
+    var i = 0u;
+    for (; i < inputs; i++) {
+        let w = vec4<f32>(weights[i * outputs + unit]);
+        let word = vec4<u32>(states_in[i * groups + group]);
+        s0 += select(none, w, (word & vec4<u32>(0x1u, 0x2u, 0x4u, 0x8u)) != off);
+        s1 += select(none, w, (word & vec4<u32>(0x10u, 0x20u, 0x40u, 0x80u)) != off);
+        s2 += select(none, w, (word & vec4<u32>(0x100u, 0x200u, 0x400u, 0x800u)) != off);
+        s3 += select(none, w, (word & vec4<u32>(0x1000u, 0x2000u, 0x4000u, 0x8000u)) != off);
+        s4 += select(none, w, (word & vec4<u32>(0x10000u, 0x20000u, 0x40000u, 0x80000u)) != off);
+        s5 += select(none, w, (word & vec4<u32>(0x100000u, 0x200000u, 0x400000u, 0x800000u)) != off);
+        s6 += select(none, w, (word & vec4<u32>(0x1000000u, 0x2000000u, 0x4000000u, 0x8000000u)) != off);
+        s7 += select(none, w, (word & vec4<u32>(0x10000000u, 0x20000000u, 0x40000000u, 0x80000000u)) != off);
+    }
+    let pair = (half_sweep.first_chain >> 1u) + 16u * group;
+    let at = (unit * groups + group) * 32u;
+    gaussian_draw(unit, pair, s0, at);
+    gaussian_draw(unit, pair + 2u, s1, at + 4u);
+    gaussian_draw(unit, pair + 4u, s2, at + 8u);
+    gaussian_draw(unit, pair + 6u, s3, at + 12u);
+    gaussian_draw(unit, pair + 8u, s4, at + 16u);
+    gaussian_draw(unit, pair + 10u, s5, at + 20u);
+    gaussian_draw(unit, pair + 12u, s6, at + 24u);
+    gaussian_draw(unit, pair + 14u, s7, at + 28u);
+    prove(unit * groups + group, i == inputs);
+}

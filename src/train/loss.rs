@@ -1,0 +1,253 @@
+//! Losses: from jets to adjoints.
+
+use super::{Adjoints, Noise, Order, Passes, negative::Contrastive};
+use crate::{
+    Error, Result,
+    error::positive,
+    random::{Draws, Stream, key},
+};
+
+/// What is minimised. With s = −∇E the score of the model, n points of a batch, means over them:
+///
+/// | loss | a point |
+/// |---|---|
+/// | contrastive divergence | E(x) − E(y), y from chains of the model |
+/// | implicit score matching (Hyvärinen 2005) | ½‖∇E‖² − tr ∇²E |
+/// | denoising score matching (Vincent 2011) | ½σ² ‖∇E(x + σz) − z/σ‖² |
+/// | sliced score matching (Song et al. 2019) | ½(v·∇E)² − vᵀ∇²E v, v of random signs |
+/// | variance-reduced | ½‖∇E‖² − vᵀ∇²E v |
+/// | noise-contrastive estimation (Gutmann and Hyvärinen 2012) | the logistic loss of −E − c − ln q, data against noise of density q |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Contrastive divergence, persistent or not, or with a replay buffer.
+    Contrastive(Contrastive),
+    /// With the exact trace: dim directions a point.
+    ImplicitScoreMatching,
+    /// Learns the density of data with noise: at the levels σ, each of which gets its share of a batch in turn. On several levels the
+    /// one energy is a compromise between them (Li, Chen, Sommer 2019), weighted by σ²: of Gaussian data of covariance C it learns
+    /// C + σ̄² I with σ̄² = Σσ⁴/Σσ².
+    DenoisingScoreMatching {
+        /// σ > 0, at least one.
+        levels: Vec<f64>,
+    },
+    /// Random directions in place of the trace.
+    SlicedScoreMatching {
+        /// Directions a point.
+        projections: usize,
+        /// With ‖∇E‖² in place of its projection.
+        variance_reduced: bool,
+    },
+    /// Learns c = ln ∫ exp(−E) as well.
+    NoiseContrastive {
+        /// The noise.
+        noise: Noise,
+        /// Noise points a data point.
+        ratio: usize,
+    },
+}
+
+/// A loss at a batch.
+#[derive(Debug, Clone)]
+pub struct LossAt {
+    /// L.
+    pub loss: f64,
+    /// ∂L/∂params.
+    pub grad: Vec<f64>,
+    /// ∂L/∂c; 0 where c is not learned.
+    pub by_log_normalizer: f64,
+    /// Mean energy of data less that of the chains.
+    pub gap: Option<f64>,
+}
+
+/// What a loss is evaluated with.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    /// Data, `[dim][point]`.
+    pub x: &'a [f32],
+    /// Coordinates of a point.
+    pub dim: usize,
+    /// Seed of noise and directions.
+    pub seed: u64,
+    /// The number of the update: random numbers are new in each.
+    pub update: u64,
+    /// c, where it is learned.
+    pub log_normalizer: f64,
+    /// Points of the model, `[dim][point]`, where the loss wants some.
+    pub negatives: &'a [f32],
+}
+
+impl Loss {
+    /// Denoising score matching at one level.
+    pub fn denoising(sigma: f64) -> Self {
+        Self::DenoisingScoreMatching { levels: vec![sigma] }
+    }
+
+    /// Variance-reduced sliced score matching along one direction a point.
+    pub fn sliced() -> Self {
+        Self::SlicedScoreMatching { projections: 1, variance_reduced: true }
+    }
+
+    /// Whether c is learned.
+    pub(crate) fn has_log_normalizer(&self) -> bool {
+        matches!(self, Self::NoiseContrastive { .. })
+    }
+
+    pub(crate) fn check(&self, dim: usize) -> Result<()> {
+        match self {
+            Self::Contrastive(contrastive) => contrastive.check(),
+            Self::ImplicitScoreMatching => Ok(()),
+            Self::DenoisingScoreMatching { levels } if levels.is_empty() => {
+                Err(Error::setting("noise levels", "an empty list", "must hold at least one"))
+            }
+            Self::DenoisingScoreMatching { levels } => levels.iter().try_for_each(|&s| positive("noise level", s).map(drop)),
+            Self::SlicedScoreMatching { projections: 0, .. } => Err(Error::setting("projections", 0, "must be at least 1")),
+            Self::SlicedScoreMatching { .. } => Ok(()),
+            Self::NoiseContrastive { ratio: 0, .. } => {
+                Err(Error::setting("noise points a data point", 0, "must be at least 1"))
+            }
+            Self::NoiseContrastive { noise, .. } if noise.dim() != dim => {
+                Err(Error::shape("dimension of the noise", dim, noise.dim()))
+            }
+            Self::NoiseContrastive { .. } => Ok(()),
+        }
+    }
+
+    /// The loss and its gradient at the parameters that the passes have.
+    ///
+    /// # Errors
+    /// Those of the passes.
+    pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
+        match self {
+            Self::Contrastive(contrastive) => contrastive.at(passes, at),
+            Self::ImplicitScoreMatching => implicit(passes, at),
+            Self::DenoisingScoreMatching { levels } => denoising(passes, at, levels),
+            &Self::SlicedScoreMatching { projections, variance_reduced } => sliced(passes, at, projections, variance_reduced),
+            Self::NoiseContrastive { noise, ratio } => noise_contrastive(passes, at, noise, *ratio),
+        }
+    }
+}
+
+impl At<'_> {
+    pub(crate) fn points(&self) -> usize {
+        self.x.len() / self.dim
+    }
+
+    /// The random numbers of a point.
+    fn draws(&self, point: usize) -> Draws {
+        Draws::new(key(self.seed, Stream::Loss, self.update), point as u32, 0)
+    }
+}
+
+/// Batches, `[dim][point]` each, side by side.
+pub(crate) fn side_by_side(dim: usize, batches: &[&[f32]]) -> Vec<f32> {
+    let row = |i: usize| {
+        batches.iter().flat_map(move |batch| {
+            let n = batch.len() / dim;
+            &batch[i * n..(i + 1) * n]
+        })
+    };
+    (0..dim).flat_map(row).copied().collect()
+}
+
+fn plain(loss: f64, grad: Vec<f64>) -> Result<LossAt> {
+    Ok(LossAt { loss, grad, by_log_normalizer: 0.0, gap: None })
+}
+
+fn implicit(passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
+    let (dim, n) = (at.dim, at.points());
+    let x = side_by_side(dim, &vec![at.x; dim]);
+    // Along direction i of the block i of points.
+    let v: Vec<f32> = (0..dim).flat_map(|i| (0..dim * n).map(move |p| if p / n == i { 1.0 } else { 0.0 })).collect();
+    projected(passes, &x, &v, n)
+}
+
+/// ½φ′² − φ″, summed over all points, over n.
+fn projected(passes: &mut dyn Passes, x: &[f32], v: &[f32], n: usize) -> Result<LossAt> {
+    let jets = passes.jets(x, v, Order::Curvature)?;
+    let per = 1.0 / n as f64;
+    let loss: f64 = jets.slopes.iter().zip(&jets.curvatures).map(|(slope, curvature)| 0.5 * slope * slope - curvature).sum();
+    let adjoints = Adjoints {
+        slopes: jets.slopes.iter().map(|slope| slope * per).collect(),
+        curvatures: vec![-per; jets.curvatures.len()],
+        ..Adjoints::default()
+    };
+    plain(loss * per, passes.param_grad(&adjoints)?)
+}
+
+fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<LossAt> {
+    let (dim, n) = (at.dim, at.points());
+    // Each level has its share of the points, and the next ones in the next update.
+    let level = |point: usize| levels[(point as u64).wrapping_add(at.update) as usize % levels.len()];
+    let (mut noisy, mut z, mut of_point) = (vec![0f32; dim * n], vec![0.0; dim * n], vec![0.0; dim]);
+    for point in 0..n {
+        at.draws(point).normals(0, &mut of_point);
+        for (i, &normal) in of_point.iter().enumerate() {
+            z[i * n + point] = normal;
+            noisy[i * n + point] = (f64::from(at.x[i * n + point]) + level(point) * normal) as f32;
+        }
+    }
+    let (_, grads) = passes.energy_and_grad(&noisy)?;
+    let residual = |at: usize| f64::from(grads[at]) - z[at] / level(at % n);
+    let per = 1.0 / n as f64;
+    let loss = (0..dim * n).map(|at| 0.5 * (level(at % n) * residual(at)).powi(2)).sum::<f64>() * per;
+    // The residual is the direction, held fixed: ∂/∂θ ½‖r‖² = r·∂∇E/∂θ.
+    let direction: Vec<_> = (0..dim * n).map(|at| residual(at) as f32).collect();
+    passes.jets(&noisy, &direction, Order::Slope)?;
+    let slopes = (0..n).map(|point| level(point).powi(2) * per).collect();
+    plain(loss, passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?)
+}
+
+fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_reduced: bool) -> Result<LossAt> {
+    let (dim, n) = (at.dim, at.points());
+    let sign = |projection: usize, i: usize, point: usize| {
+        let bit = (projection * dim + i) as u32;
+        if at.draws(point).bits(bit / 32)[0] >> (bit % 32) & 1 == 1 { 1.0 } else { -1.0 }
+    };
+    let of = |projection: usize| (0..dim * n).map(|k| sign(projection, k / n, k % n)).collect::<Vec<f32>>();
+    let directions: Vec<_> = (0..projections).map(of).collect();
+    let mut all: Vec<&[f32]> = directions.iter().map(Vec::as_slice).collect();
+    if !variance_reduced {
+        let x = side_by_side(dim, &vec![at.x; projections]);
+        return projected(passes, &x, &side_by_side(dim, &all), n * projections);
+    }
+    // ½‖∇E‖² along the gradient, held fixed; the curvatures along the random directions.
+    let (_, grads) = passes.energy_and_grad(at.x)?;
+    all.push(&grads);
+    let x = side_by_side(dim, &vec![at.x; projections + 1]);
+    let jets = passes.jets(&x, &side_by_side(dim, &all), Order::Curvature)?;
+    let random = n * projections;
+    let (per, per_random) = (1.0 / n as f64, 1.0 / random as f64);
+    let squares = grads.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+    let loss = 0.5 * squares * per - jets.curvatures[..random].iter().sum::<f64>() * per_random;
+    let adjoints = Adjoints {
+        slopes: [vec![0.0; random], vec![per; n]].concat(),
+        curvatures: [vec![-per_random; random], vec![0.0; n]].concat(),
+        ..Adjoints::default()
+    };
+    plain(loss, passes.param_grad(&adjoints)?)
+}
+
+fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {
+    let (dim, n) = (at.dim, at.points());
+    let noisy = n * ratio;
+    let drawn: Vec<_> = (0..noisy).map(|point| noise.draw(&at.draws(point))).collect();
+    let drawn: Vec<_> = (0..dim).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
+    let x = side_by_side(dim, &[at.x, &drawn]);
+    let jets = passes.jets(&x, &[], Order::Value)?;
+    let (all, per) = (n + noisy, 1.0 / n as f64);
+    let (mut loss, mut by_c) = (0.0, 0.0);
+    let mut values = Vec::with_capacity(all);
+    for (point, energy) in jets.values.iter().enumerate() {
+        let y: Vec<_> = (0..dim).map(|i| f64::from(x[i * all + point])).collect();
+        let logit = -energy - at.log_normalizer - noise.ln_density(&y) - (ratio as f64).ln();
+        // −ln σ(±logit) = ln(1 + exp(∓logit)); its derivative is what the classifier gets wrong.
+        let sign = if point < n { 1.0 } else { -1.0 };
+        let wrong = 1.0 / (1.0 + (sign * logit).exp());
+        loss += per * ((-sign * logit).max(0.0) + (-logit.abs()).exp().ln_1p());
+        values.push(sign * wrong * per);
+        by_c += sign * wrong * per;
+    }
+    let grad = passes.param_grad(&Adjoints { values, ..Adjoints::default() })?;
+    Ok(LossAt { loss, grad, by_log_normalizer: by_c, gap: None })
+}

@@ -1,0 +1,192 @@
+//! Negative samples: points of the model, from chains of the engine.
+
+use std::sync::Arc;
+
+use super::{
+    Adjoints, Order, Passes,
+    loss::{At, LossAt, side_by_side},
+};
+use crate::{
+    Backend, Error, Result, Start,
+    chains::Chains,
+    energy::Energy,
+    error::finite,
+    kernel::Kernel,
+    random::{Draws, Stream, key},
+};
+
+/// Which chains estimate the model's side of the gradient.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Negatives {
+    /// CD-k: a chain a data point, which starts there (Hinton 2002).
+    Data,
+    /// Persistent CD: slots that go on from update to update and are never restarted (Tieleman 2008).
+    Persistent {
+        /// Number of chains.
+        chains: usize,
+        /// Where they start.
+        start: Start,
+    },
+    /// A replay buffer (Du and Mordatch 2019): as many of its slots as a batch has points go on in each update, and each of them begins
+    /// anew with some probability.
+    Replay {
+        /// Size of the buffer.
+        slots: usize,
+        /// Probability in [0, 1] of a new beginning.
+        renewal: f64,
+        /// Where slots begin.
+        start: Start,
+    },
+}
+
+/// Contrastive divergence: mean E(data) − mean E(chains) + α (mean E² of both).
+#[derive(Debug, Clone)]
+pub struct Contrastive {
+    kernel: Arc<dyn Kernel>,
+    steps: u64,
+    negatives: Negatives,
+    energy_regularization: f64,
+}
+
+impl Contrastive {
+    /// With `steps` transitions of any kernel an update, from the data.
+    pub fn new(kernel: impl Kernel + 'static, steps: u64) -> Self {
+        Self { kernel: Arc::new(kernel), steps, negatives: Negatives::Data, energy_regularization: 0.0 }
+    }
+
+    /// From elsewhere.
+    pub fn negatives(self, negatives: Negatives) -> Self {
+        Self { negatives, ..self }
+    }
+
+    /// Persistent chains.
+    pub fn persistent(self, chains: usize, start: Start) -> Self {
+        self.negatives(Negatives::Persistent { chains, start })
+    }
+
+    /// α ≥ 0, which keeps energies near zero; 0 unless said.
+    pub fn energy_regularization(self, strength: f64) -> Self {
+        Self { energy_regularization: strength, ..self }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.steps == 0 {
+            return Err(Error::setting("steps of contrastive divergence", 0, "must be at least 1"));
+        }
+        if self.kernel.adaptive().is_some() {
+            let why = "a kernel that adapts cannot follow an energy in training; give it a step size";
+            return Err(Error::Unsupported(format!("{}: {why}", self.kernel.name())));
+        }
+        let alpha = self.energy_regularization;
+        if finite("energy regularization", alpha)? < 0.0 {
+            return Err(Error::setting("energy regularization", alpha, "must be at least 0"));
+        }
+        match self.negatives {
+            Negatives::Persistent { chains: 0, .. } => Err(Error::setting("chains", 0, "must be at least 1")),
+            Negatives::Replay { slots: 0, .. } => Err(Error::setting("slots of the replay buffer", 0, "must be at least 1")),
+            Negatives::Replay { renewal, .. } if !(0.0..=1.0).contains(&renewal) => {
+                Err(Error::setting("renewal", renewal, "must be a probability"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
+        let (n, m) = (at.points(), at.negatives.len() / at.dim);
+        let jets = passes.jets(&side_by_side(at.dim, &[at.x, at.negatives]), &[], Order::Value)?;
+        let (of_data, of_model) = jets.values.split_at(n);
+        let mean = |values: &[f64], f: fn(f64) -> f64| values.iter().map(|&e| f(e)).sum::<f64>() / values.len() as f64;
+        let gap = mean(of_data, |e| e) - mean(of_model, |e| e);
+        let alpha = self.energy_regularization;
+        let loss = gap + alpha * (mean(of_data, |e| e * e) + mean(of_model, |e| e * e));
+        let data = of_data.iter().map(|e| (1.0 + 2.0 * alpha * e) / n as f64);
+        let values = data.chain(of_model.iter().map(|e| (-1.0 + 2.0 * alpha * e) / m as f64)).collect();
+        let grad = passes.param_grad(&Adjoints { values, ..Adjoints::default() })?;
+        Ok(LossAt { loss, grad, by_log_normalizer: 0.0, gap: Some(gap) })
+    }
+}
+
+/// The chains of a training run, and the slots that they go on from.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    contrastive: Contrastive,
+    chains: Box<dyn Chains>,
+    seed: u64,
+    /// `[dim][slot]`; none where chains start at data.
+    pub(crate) slots: Vec<f32>,
+}
+
+impl Sampler {
+    /// Chains for batches of so many points, which have done `steps` steps before.
+    pub(crate) fn new(
+        backend: &Backend,
+        contrastive: &Contrastive,
+        target: Arc<dyn Energy>,
+        batch: usize,
+        seed: u64,
+        steps: u64,
+    ) -> Result<Self> {
+        let dim = target.dim();
+        let (count, slots) = match &contrastive.negatives {
+            Negatives::Data => (batch, Vec::new()),
+            Negatives::Persistent { chains, start } => (*chains, start.positions(dim, 0, *chains, 1, seed)?),
+            Negatives::Replay { slots, start, .. } => (batch, start.positions(dim, 0, *slots, 1, seed)?),
+        };
+        let chains = backend
+            .chains_of(target, contrastive.kernel.clone())
+            .count(count)
+            .seed(seed)
+            .start(Start::point([0.0]))
+            .first_step(steps)
+            .build()?;
+        Ok(Self { contrastive: contrastive.clone(), chains, seed, slots })
+    }
+
+    /// Chains, where their number is that of a batch's points.
+    pub(crate) fn points(&self) -> Option<usize> {
+        (!matches!(self.contrastive.negatives, Negatives::Persistent { .. })).then(|| self.chains.count())
+    }
+
+    /// Steps that the chains have done.
+    pub(crate) fn steps(&self) -> u64 {
+        self.chains.steps()
+    }
+
+    pub(crate) fn chains(&self) -> &dyn Chains {
+        &*self.chains
+    }
+
+    /// Points of the model with these parameters, `[dim][chain]`, in the update of this number; the slots go on.
+    pub(crate) fn draw(&mut self, params: &[f32], x: &[f32], update: u64) -> Result<Vec<f32>> {
+        let dim = self.chains.dim();
+        match &self.contrastive.negatives {
+            Negatives::Data => self.run(params, x),
+            Negatives::Persistent { .. } => {
+                self.slots = self.run(params, &self.slots.clone())?;
+                Ok(self.slots.clone())
+            }
+            &Negatives::Replay { slots, renewal, ref start } => {
+                let (n, key) = (self.chains.count(), key(self.seed, Stream::Replay, update));
+                let seed = u64::from(key[0]) | u64::from(key[1]) << 32;
+                let new = start.positions(dim, 0, n, 1, seed)?;
+                let draws = |i: usize| Draws::new(key, i as u32, 0);
+                let chosen: Vec<_> = (0..n).map(|i| (draws(i).uniform(0) * slots as f64) as usize).collect();
+                let begins: Vec<_> = (0..n).map(|i| draws(i).uniform(1) < renewal).collect();
+                let from = |at: usize| if begins[at % n] { new[at] } else { self.slots[at / n * slots + chosen[at % n]] };
+                let from: Vec<_> = (0..dim * n).map(from).collect();
+                let there = self.run(params, &from)?;
+                for (at, &x) in there.iter().enumerate() {
+                    self.slots[at / n * slots + chosen[at % n]] = x;
+                }
+                Ok(there)
+            }
+        }
+    }
+
+    fn run(&mut self, params: &[f32], from: &[f32]) -> Result<Vec<f32>> {
+        self.chains.restart(params, from)?;
+        self.chains.advance(self.contrastive.steps)?;
+        self.chains.positions()
+    }
+}

@@ -1,0 +1,375 @@
+//! Training, update by update.
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Loss, Optimizer, Passes, Trainable,
+    loss::{At, LossAt},
+    negative::Sampler,
+    optimizer::Memory,
+    passes,
+};
+use crate::{Backend, Error, Report, Result, error::positive, rbm::shuffled};
+
+/// Updates between two states that a run may go back to.
+const GOOD_EVERY: u64 = 20;
+
+/// How to train. [`Training::new`] gives batches of 256 and no moving average.
+#[derive(Debug, Clone)]
+pub struct Training {
+    /// What is minimised.
+    pub loss: Loss,
+    /// How.
+    pub optimizer: Optimizer,
+    /// Data points an update; all of them where there are fewer.
+    pub batch: usize,
+    /// Decay of a moving average of the parameters, in [0, 1): [`Trainer::averaged`].
+    pub average: Option<f64>,
+    /// The mean energy of data less that of chains may be so far from zero; beyond, training has run away.
+    pub most_gap: f64,
+    /// How often training may go back to good parameters before it is an error.
+    pub most_rollbacks: u32,
+    /// Seed of all random numbers.
+    pub seed: u64,
+}
+
+impl Training {
+    /// With batches of 256, a gap of at most 10⁴, at most ten rollbacks, seed 0.
+    pub fn new(loss: Loss, optimizer: Optimizer) -> Self {
+        Self { loss, optimizer, batch: 256, average: None, most_gap: 1e4, most_rollbacks: 10, seed: 0 }
+    }
+
+    /// Other batches.
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// A moving average of the parameters.
+    pub fn average(self, decay: f64) -> Self {
+        Self { average: Some(decay), ..self }
+    }
+
+    /// Another seed.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    fn check(&self, dim: usize) -> Result<()> {
+        self.loss.check(dim)?;
+        self.optimizer.check()?;
+        positive("largest gap", self.most_gap)?;
+        if self.batch == 0 {
+            return Err(Error::setting("batch", 0, "must be at least 1"));
+        }
+        match self.average {
+            Some(decay) if !(0.0..1.0).contains(&decay) => {
+                Err(Error::setting("decay of the average", decay, "must be at least 0 and below 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an update did.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Update {
+    /// Updates so far, this one included.
+    pub updates: u64,
+    /// The loss at the batch, before the step; NaN where the update was rolled back.
+    pub loss: f64,
+    /// Mean energy of data less that of the chains, where there are chains.
+    pub gap: Option<f64>,
+    /// Euclidean norm of the gradient.
+    pub grad_norm: f64,
+    /// Times that training has gone back to good parameters.
+    pub rollbacks: u32,
+    /// Time since the call of [`Trainer::run`].
+    pub elapsed: Duration,
+}
+
+/// What an update changes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    /// The parameters, and c where it is learned.
+    pub(crate) params: Vec<f64>,
+    pub(crate) memory: Memory,
+    pub(crate) average: Vec<f64>,
+    /// Of the chains, `[dim][slot]`.
+    pub(crate) slots: Vec<f32>,
+}
+
+/// An energy in training. What follows depends on its state, the settings and the data alone, bit for bit on one device.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use ergodic::{Backend, energy::CholeskyGaussian, train::{Loss, Optimizer, Trainer, Training}};
+/// let data: Vec<f32> = (0..1000).map(|i| (i % 7) as f32).collect();          // [dim][point], here of one dimension
+/// let model = Arc::new(CholeskyGaussian::isotropic([0.0], 1.0)?);
+/// let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::adam(0.05)).batch(1000);
+/// let mut trainer = Trainer::new(&Backend::cpu(), model, training)?;
+/// trainer.run(&data, 500)?;
+/// assert!((trainer.params()[0] - 3.0).abs() < 0.02);
+/// # Ok::<(), ergodic::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    pub(crate) backend: Backend,
+    pub(crate) target: Arc<dyn Trainable>,
+    pub(crate) training: Training,
+    passes: Box<dyn Passes>,
+    sampler: Option<Sampler>,
+    decays: Vec<bool>,
+    pub(crate) state: State,
+    /// Two states to go back to, the older first.
+    pub(crate) good: [State; 2],
+    pub(crate) updates: u64,
+    pub(crate) rollbacks: u32,
+    /// Steps that the chains had done when the trainer was saved, or made.
+    pub(crate) chain_steps: u64,
+    /// The order of the data in an epoch.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl Trainer {
+    /// Starts to train an energy from its parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] and [`Error::Shape`] where a setting is out of its range; [`Error::Unsupported`] for a kernel that adapts; errors
+    /// of the device.
+    pub fn new(backend: &Backend, target: Arc<dyn Trainable>, training: Training) -> Result<Self> {
+        training.check(target.dim())?;
+        let mut params: Vec<_> = target.params().iter().map(|&p| f64::from(p)).collect();
+        let mut decays: Vec<_> = target.blocks().iter().flat_map(|block| vec![block.decays; block.count()]).collect();
+        if training.loss.has_log_normalizer() {
+            params.push(0.0);
+            decays.push(false);
+        }
+        let average = training.average.map_or(Vec::new(), |_| params.clone());
+        let state = State { memory: Memory::new(params.len()), params, average, slots: Vec::new() };
+        Ok(Self {
+            backend: backend.clone(),
+            passes: passes(&target, backend)?,
+            sampler: None,
+            decays,
+            good: [state.clone(), state.clone()],
+            state,
+            updates: 0,
+            rollbacks: 0,
+            chain_steps: 0,
+            order: None,
+            target,
+            training,
+        })
+    }
+
+    /// The parameters now, of the energy alone.
+    pub fn params(&self) -> Vec<f32> {
+        self.energy_params(&self.state.params)
+    }
+
+    /// The energy with the parameters now.
+    ///
+    /// # Errors
+    /// As [`Trainable::with_params`].
+    pub fn model(&self) -> Result<Arc<dyn Trainable>> {
+        self.target.with_params(&self.params())
+    }
+
+    /// The energy with the moving average of the parameters; with those now where none was asked for.
+    ///
+    /// # Errors
+    /// As [`Trainable::with_params`].
+    pub fn averaged(&self) -> Result<Arc<dyn Trainable>> {
+        let all = if self.state.average.is_empty() { &self.state.params } else { &self.state.average };
+        self.target.with_params(&self.energy_params(all))
+    }
+
+    /// c of noise-contrastive estimation, which estimates ln ∫ exp(−E): of the averaged parameters where there is an average.
+    pub fn log_normalizer(&self) -> Option<f64> {
+        let all = if self.state.average.is_empty() { &self.state.params } else { &self.state.average };
+        all.last().copied().filter(|_| self.training.loss.has_log_normalizer())
+    }
+
+    /// Updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Times that training has gone back to good parameters; each halved the learning rate.
+    pub fn rollbacks(&self) -> u32 {
+        self.rollbacks
+    }
+
+    /// What the chains of contrastive divergence have done since they were built.
+    pub fn chains(&self) -> Option<Report> {
+        self.sampler.as_ref().map(|sampler| sampler.chains().report())
+    }
+
+    /// The points that the chains go on from, `[dim][slot]`; empty where they start at data.
+    pub fn slots(&self) -> &[f32] {
+        &self.state.slots
+    }
+
+    /// Runs updates on data, `[dim][point]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Diverged`] where training has gone back to good
+    /// parameters too often (the state is then a good one); errors of the device.
+    pub fn run(&mut self, data: &[f32], updates: u64) -> Result<Update> {
+        self.run_with(data, updates, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`run`](Self::run), telling the caller of each update; `ControlFlow::Break` ends the call after it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        &mut self,
+        data: &[f32],
+        updates: u64,
+        mut on_update: impl FnMut(Update) -> ControlFlow<()>,
+    ) -> Result<Update> {
+        let (dim, begun) = (self.target.dim(), Instant::now());
+        if data.is_empty() || !data.len().is_multiple_of(dim) {
+            return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim).max(1) * dim, data.len()));
+        }
+        if let Some(at) = data.iter().position(|x| !x.is_finite()) {
+            let n = data.len() / dim;
+            let name = format!("data, point {} coordinate {}", at % n, at / n);
+            return Err(Error::setting(name, data[at], "must be finite"));
+        }
+        let mut last = Update {
+            updates: self.updates,
+            loss: f64::NAN,
+            gap: None,
+            grad_norm: f64::NAN,
+            rollbacks: self.rollbacks,
+            elapsed: Duration::ZERO,
+        };
+        let goal = self.updates + updates;
+        while self.updates < goal {
+            let x = self.batch(data);
+            let found = self.update(&x)?;
+            last = match found {
+                Ok((at, grad_norm)) => Update { loss: at.loss, gap: at.gap, grad_norm, ..last },
+                Err(why) => {
+                    self.roll_back(why)?;
+                    Update { loss: f64::NAN, gap: None, grad_norm: f64::NAN, ..last }
+                }
+            };
+            last = Update { updates: self.updates, rollbacks: self.rollbacks, elapsed: begun.elapsed(), ..last };
+            if on_update(last).is_break() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    fn energy_params(&self, all: &[f64]) -> Vec<f32> {
+        all[..self.target.params().len()].iter().map(|&p| p as f32).collect()
+    }
+
+    /// The points of the update in hand: each epoch goes through the data in an order of its own, and leaves a rest out.
+    fn batch(&mut self, data: &[f32]) -> Vec<f32> {
+        let n = data.len() / self.target.dim();
+        let batch = self.training.batch.min(n);
+        if batch == n {
+            return data.to_vec();
+        }
+        let per_epoch = (n / batch) as u64;
+        let epoch = self.updates / per_epoch;
+        if self.order.as_ref().is_none_or(|(of, order)| *of != epoch || order.len() != n) {
+            self.order = Some((epoch, shuffled(n, self.training.seed, epoch)));
+        }
+        let first = (self.updates % per_epoch) as usize * batch;
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| &order[first..first + batch]);
+        data.chunks(n).flat_map(|row| order.iter().map(|&point| row[point])).collect()
+    }
+
+    /// One update. The inner error says why it ran away: the state is to be rolled back.
+    fn update(&mut self, x: &[f32]) -> Result<Result<(LossAt, f64), String>> {
+        let params = self.params();
+        self.passes.set_params(&params)?;
+        let negatives = match self.negatives(&params, x) {
+            Ok(negatives) => negatives,
+            Err(Error::Start { chain, why, .. }) => return Ok(Err(format!("chain {chain}: {why}"))),
+            Err(e) => return Err(e),
+        };
+        let at = At {
+            x,
+            dim: self.target.dim(),
+            seed: self.training.seed,
+            update: self.updates,
+            log_normalizer: self.state.params.last().copied().unwrap_or(0.0),
+            negatives: &negatives,
+        };
+        let mut found = self.training.loss.at(&mut *self.passes, at)?;
+        let mut grad = std::mem::take(&mut found.grad);
+        grad.resize(self.state.params.len(), found.by_log_normalizer);
+        let norm = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
+        if !found.loss.is_finite() || !norm.is_finite() {
+            return Ok(Err(format!("the loss is {} and the norm of its gradient {norm}", found.loss)));
+        }
+        if found.gap.is_some_and(|gap| gap.abs() > self.training.most_gap) {
+            let gap = found.gap.unwrap_or_default();
+            return Ok(Err(format!("the mean energy of data less that of chains is {gap}")));
+        }
+        if self.updates.is_multiple_of(GOOD_EVERY) {
+            self.good.swap(0, 1);
+            self.good[1] = self.state.clone();
+        }
+        let scale = 0.5f64.powi(self.rollbacks as i32);
+        let State { params, memory, average, .. } = &mut self.state;
+        self.training.optimizer.step(params, &grad, memory, self.updates, scale, &self.decays);
+        if params.iter().any(|p| !(*p as f32).is_finite()) {
+            return Ok(Err("a parameter is no longer finite".into()));
+        }
+        if let Some(decay) = self.training.average {
+            // Corrected for its beginning: the mean of what there is so far.
+            let keep = decay.min(memory.steps as f64 / (memory.steps as f64 + 10.0));
+            average.iter_mut().zip(&*params).for_each(|(a, p)| *a = keep * *a + (1.0 - keep) * p);
+        }
+        self.updates += 1;
+        Ok(Ok((found, norm)))
+    }
+
+    /// Points of the model, where the loss wants some.
+    fn negatives(&mut self, params: &[f32], x: &[f32]) -> Result<Vec<f32>> {
+        let Loss::Contrastive(contrastive) = &self.training.loss else { return Ok(Vec::new()) };
+        let batch = x.len() / self.target.dim();
+        let count = self.sampler.as_ref().map_or(batch, |sampler| sampler.points().unwrap_or(batch));
+        if self.sampler.is_none() || count != batch {
+            let (target, seed) = (self.target.clone(), self.training.seed);
+            let sampler = Sampler::new(&self.backend, contrastive, target, batch, seed, self.chain_steps)?;
+            if self.state.slots.is_empty() {
+                self.state.slots = sampler.slots.clone();
+                self.good.iter_mut().for_each(|good| good.slots = sampler.slots.clone());
+            }
+            self.sampler = Some(sampler);
+        }
+        let Some(sampler) = &mut self.sampler else { return Ok(Vec::new()) };
+        sampler.slots.clone_from(&self.state.slots);
+        let drawn = sampler.draw(params, x, self.updates)?;
+        self.state.slots.clone_from(&sampler.slots);
+        self.chain_steps = sampler.steps();
+        Ok(drawn)
+    }
+
+    /// Back to parameters of 20 to 40 updates ago, with half the learning rate from now on. Random numbers are new ones.
+    fn roll_back(&mut self, why: String) -> Result<()> {
+        self.state = self.good[0].clone();
+        self.good[1] = self.good[0].clone();
+        self.updates += 1;
+        self.rollbacks += 1;
+        log::warn!("training goes back: {why}");
+        if self.rollbacks > self.training.most_rollbacks {
+            return Err(Error::Diverged { updates: self.updates, rollbacks: self.rollbacks, why });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Settings that cannot be are typed errors.
+
+use std::sync::Arc;
+
+use ergodic::{
+    Backend, Error, Result, Start,
+    energy::{
+        Bernoulli, Beta, Compose, Convex, Dirichlet, Energy, Exponential, Gamma, Gaussian, HalfCauchy, InverseGamma, Poisson,
+        StudentT,
+    },
+    kernel::{Hmc, Lattice, Mala, Rwm, Ula},
+    transform::{Affine, Log, Logit, Ordered, StickBreaking},
+};
+
+fn setting<T: std::fmt::Debug>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::Setting { .. })), "{result:?}");
+}
+
+fn unsupported<T: std::fmt::Debug>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::Unsupported(_))), "{result:?}");
+}
+
+pub(crate) fn families() {
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        setting(Gamma::new(1, bad, 1.0));
+        setting(Gamma::new(1, 1.0, bad));
+        setting(Exponential::new(1, bad));
+        setting(Beta::new(1, bad, 1.0));
+        setting(Beta::new(1, 1.0, bad));
+        setting(Dirichlet::new(&[1.0, bad]));
+        setting(InverseGamma::new(1, bad, 1.0));
+        setting(InverseGamma::new(1, 1.0, bad));
+        setting(HalfCauchy::new(1, bad));
+        setting(StudentT::new(1, bad, 0.0, 1.0));
+        setting(StudentT::new(1, 1.0, 0.0, bad));
+        setting(Poisson::new(1, bad));
+        setting(Bernoulli::new(1, bad));
+    }
+    setting(StudentT::new(1, 1.0, f64::NAN, 1.0));
+    setting(Bernoulli::new(1, 1.0));
+    setting(Dirichlet::new(&[1.0]));
+}
+
+pub(crate) fn transforms() {
+    let flat = || Gaussian::standard(4);
+    setting(flat().constrain(0..1, Log::above(f64::NAN)));
+    setting(flat().constrain(0..1, Logit::between(1.0, 1.0)));
+    setting(flat().constrain(0..1, Logit::between(2.0, 1.0)));
+    setting(flat().constrain(0..1, Logit::between(0.0, f64::INFINITY)));
+    setting(flat().constrain(0..1, Affine::new(0.0, 0.0)));
+    setting(flat().constrain(0..1, Affine::new(f64::NAN, 1.0)));
+    setting(flat().constrain(0..1, Ordered));
+    setting(flat().constrain(0..1, StickBreaking));
+    setting(flat().constrain(2..2, Log::above(0.0)));
+    setting(flat().constrain(3..5, Log::above(0.0)));
+    let constrained = || flat().constrain(1..3, Log::above(0.0)).unwrap();
+    setting(constrained().constrain(2..4, Ordered));
+    constrained().constrain(3..4, Log::above(0.0)).unwrap();
+}
+
+/// What is composed of energies of free coordinates is none of positions; nor are a temperature or gradients where there are none.
+pub(crate) fn compositions() {
+    let constrained = || Gaussian::standard(2).constrain(0..1, Log::above(0.0)).unwrap();
+    let shared: Arc<dyn Energy> = Arc::new(constrained());
+    unsupported(constrained().plus(Gaussian::standard(2)));
+    unsupported(Gaussian::standard(2).mixed_with(0.5, constrained()));
+    unsupported(Convex::new(&[1.0], [shared.clone()]));
+    unsupported(constrained().at_temperature(2.0));
+    unsupported(shared.constrain(1..2, Log::above(0.0)));
+    let setup = || Backend::cpu().chains(constrained(), Rwm::new(0.5)).count(2);
+    setup().build().unwrap();
+    unsupported(setup().temperature(2.0).build().map(drop));
+    unsupported(Backend::cpu().chains(constrained(), Ula::new(0.1).temperature(0.5)).count(2).build().map(drop));
+}
+
+pub(crate) fn discrete(backend: Backend) {
+    let poisson = || Poisson::new(2, 3.0).unwrap();
+    setting(backend.chains(poisson(), Lattice::new(0)).count(2).start(Start::point([1.0])).build().map(drop));
+    setting(backend.chains(poisson(), Lattice::new(u32::MAX)).count(2).start(Start::point([1.0])).build().map(drop));
+    let start = |result: Result<()>| assert!(matches!(result, Err(Error::Start { .. })), "{result:?}");
+    start(backend.chains(poisson(), Lattice::new(1)).count(2).start(Start::point([0.5])).build().map(drop));
+    start(backend.chains(poisson(), Lattice::new(1)).count(2).start(Start::point([-1.0])).build().map(drop));
+    start(backend.chains(poisson(), Lattice::new(1)).count(2).build().map(drop));
+    start(backend.chains(poisson(), Mala::new(0.1)).count(2).start(Start::point([1.0])).build().map(drop));
+    start(
+        backend.chains(Bernoulli::new(1, 0.5).unwrap(), Hmc::new(0.1, 2)).count(2).start(Start::point([1.0])).build().map(drop),
+    );
+}
