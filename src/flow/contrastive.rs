@@ -10,6 +10,18 @@ use crate::{
     train::{Adjoints, Order, Passes, Trainable, passes},
 };
 
+/// What the flow that serves as noise learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowGoal {
+    /// Nothing: noise-contrastive estimation with the flow as it is (Gutmann and Hyvärinen 2012).
+    Fixed,
+    /// To make the contest hard, as in the source. Begin near the data, by [`Likelihood`](super::Likelihood): a flow that starts far
+    /// off, or learns faster than the energy, may settle on a part of the data.
+    Contest,
+    /// To be likely on the data.
+    Likelihood,
+}
+
 /// How to train an energy against a flow. [`Default`]: as [`Training`]'s, with the energy at 0.003 as well.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contrast {
@@ -17,13 +29,13 @@ pub struct Contrast {
     pub training: Training,
     /// The energy's learning rate as a function of the update.
     pub energy_rate: Schedule,
-    /// Whether the flow learns. If not, this is noise-contrastive estimation with the flow as it is (Gutmann and Hyvärinen 2012).
-    pub moves_flow: bool,
+    /// What moves the flow.
+    pub flow_goal: FlowGoal,
 }
 
 impl Default for Contrast {
     fn default() -> Self {
-        Self { training: Training::default(), energy_rate: 0.003.into(), moves_flow: true }
+        Self { training: Training::default(), energy_rate: 0.003.into(), flow_goal: FlowGoal::Contest }
     }
 }
 
@@ -132,7 +144,8 @@ impl Contrastive {
 
         let (own, c) = self.params.split_at(self.params.len() - 1);
         self.passes.set_params(own)?;
-        let pulls = if settings.moves_flow { self.passes.energy_and_grad(&draws)?.1 } else { Vec::new() };
+        let goal = settings.flow_goal;
+        let pulls = if goal == FlowGoal::Contest { self.passes.energy_and_grad(&draws)?.1 } else { Vec::new() };
         let both: Vec<_> = data.chunks(count).zip(draws.chunks(count)).flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
         let energies = self.passes.jets(&both, &[], Order::Value)?.values;
         // log q/p of each point: first of data, then of draws.
@@ -154,14 +167,21 @@ impl Contrastive {
         let params = energy_adam.step(&self.params, &grad, rate, self.updates).filter(|_| f64::is_finite(value));
         let params = params.ok_or_else(|| diverged("energy's learning rate", &settings.energy_rate, self.updates))?;
 
-        if settings.moves_flow {
-            // Of V by log q on data, and through x = f(z) on draws.
-            let weights: Vec<_> = on_data.iter().map(|&u| -sigmoid(u) / n).collect();
-            let mut grad = of_data.reverse_density(&weights)?.params;
-            let shares: Vec<_> = on_draws.iter().map(|&u| sigmoid(-u) / n).collect();
-            let by_x: Vec<_> = pulls.iter().enumerate().map(|(i, &g)| shares[i % count] * f64::from(g)).collect();
-            let by_log_det: Vec<_> = shares.iter().map(|share| -share).collect();
-            grad.iter_mut().zip(drawn.reverse(&by_x, &by_log_det)?.params).for_each(|(sum, g)| *sum += g);
+        if goal != FlowGoal::Fixed {
+            let mut grad = if goal == FlowGoal::Likelihood {
+                of_data.reverse_density(&vec![-n.recip(); count])?.params
+            } else {
+                // Of V by log q on data.
+                let weights: Vec<_> = on_data.iter().map(|&u| -sigmoid(u) / n).collect();
+                of_data.reverse_density(&weights)?.params
+            };
+            if goal == FlowGoal::Contest {
+                // Of V through x = f(z) on draws.
+                let shares: Vec<_> = on_draws.iter().map(|&u| sigmoid(-u) / n).collect();
+                let by_x: Vec<_> = pulls.iter().enumerate().map(|(i, &g)| shares[i % count] * f64::from(g)).collect();
+                let by_log_det: Vec<_> = shares.iter().map(|share| -share).collect();
+                grad.iter_mut().zip(drawn.reverse(&by_x, &by_log_det)?.params).for_each(|(sum, g)| *sum += g);
+            }
             let mut flow_adam = self.flow_adam.clone();
             let moved = flow_adam.step(self.flow.params(), &grad, settings.training.rate.at(self.updates), self.updates);
             let moved = moved.ok_or_else(|| diverged("learning rate", &settings.training.rate, self.updates))?;

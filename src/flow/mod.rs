@@ -23,7 +23,7 @@ mod proposal;
 mod variational;
 
 pub use adversarial::{Adversarial, Adversary, Phases};
-pub use contrastive::{Contest, Contrast, Contrastive};
+pub use contrastive::{Contest, Contrast, Contrastive, FlowGoal};
 pub use likelihood::{Likelihood, Training};
 pub use pass::{Grads, Mapped, Pass};
 pub use proposal::Proposal;

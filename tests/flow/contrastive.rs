@@ -5,7 +5,7 @@ use std::{f64::consts::LN_2, sync::Arc};
 use ergodic::{
     Backend, Error, Result, Schedule,
     energy::{Call, Energy, Params},
-    flow::{Adversarial, Adversary, Contest, Contrast, Contrastive, Flow, Training},
+    flow::{Adversarial, Adversary, Contest, Contrast, Contrastive, Flow, FlowGoal, Training},
     program::Composer,
     train::{Block, Order, Trainable},
 };
@@ -19,22 +19,28 @@ use super::{
 pub(super) fn add(suite: Suite) -> Suite {
     suite
         .test("a fixed Gaussian as noise: the energy and its normaliser", || {
-            let mut trainer = contrastive(false, 0.02);
+            let mut trainer = contrastive(FlowGoal::Fixed, 0.02);
             trainer.advance(&data(), UPDATES).unwrap();
             learned(&trainer).unwrap();
         })
         .test("the flow as noise: the energy, its normaliser and the flow", || {
-            let mut trainer = contrastive(true, 0.02);
+            let mut trainer = contrastive(FlowGoal::Contest, 0.02);
             trainer.advance(&data(), UPDATES).unwrap();
             learned(&trainer).unwrap();
             assert!(of_flow(trainer.flow()) < 0.02, "KL(data ‖ flow) = {}", of_flow(trainer.flow()));
             let Contest { value, accuracy } = trainer.advance(&data(), 20).unwrap();
             assert!((value + 2.0 * LN_2).abs() < 0.01 && (accuracy - 0.5).abs() < 0.02, "V = {value}, accuracy {accuracy}");
         })
+        .test("a flow by likelihood as noise: the energy and its normaliser", || {
+            let mut trainer = contrastive(FlowGoal::Likelihood, 0.02);
+            trainer.advance(&data(), UPDATES).unwrap();
+            learned(&trainer).unwrap();
+            assert!(of_flow(trainer.flow()) < 0.005, "KL(data ‖ flow) = {}", of_flow(trainer.flow()));
+        })
         .test("the flow alone finds the data where the energy is right", || {
             let energy = Quadratic::of_data();
             let c = ln_z(&energies(&energy));
-            let settings = settings(true, 1e-12);
+            let settings = settings(FlowGoal::Contest, 1e-12);
             let flow = Flow::new(2, 4, 4, 1).unwrap();
             let mut trainer = Contrastive::new(&Backend::cpu(), Arc::new(energy), c, flow, settings).unwrap();
             let before = of_flow(trainer.flow());
@@ -50,7 +56,7 @@ pub(super) fn add(suite: Suite) -> Suite {
             let mut energy: Arc<dyn Trainable> = Arc::new(Quadratic::start());
             let mut last = None;
             for _ in 0..100 {
-                let mut settings = settings(false, 0.02);
+                let mut settings = settings(FlowGoal::Fixed, 0.02);
                 settings.energy_rate = 0.01.into();
                 let mut trainer = Contrastive::new(&Backend::cpu(), energy, 0.0, noise(), settings).unwrap();
                 trainer.advance(&data(), 10).unwrap();
@@ -110,18 +116,18 @@ fn noise() -> Flow {
     Flow::from_params(2, 2, 1, params).unwrap()
 }
 
-fn settings(moves_flow: bool, energy_rate: f64) -> Contrast {
+fn settings(goal: FlowGoal, energy_rate: f64) -> Contrast {
     let rate = Schedule::cosine(0.01, 1e-4, UPDATES);
     Contrast {
         training: Training { batch: 512, rate, seed: 2 },
         energy_rate: Schedule::cosine(energy_rate, energy_rate / 100.0, UPDATES),
-        moves_flow,
+        flow_goal: goal,
     }
 }
 
-fn contrastive(moves_flow: bool, energy_rate: f64) -> Contrastive {
-    let flow = if moves_flow { Flow::new(2, 4, 4, 1).unwrap() } else { noise() };
-    Contrastive::new(&Backend::cpu(), Arc::new(Quadratic::start()), 0.0, flow, settings(moves_flow, energy_rate)).unwrap()
+fn contrastive(goal: FlowGoal, energy_rate: f64) -> Contrastive {
+    let flow = if goal != FlowGoal::Fixed { Flow::new(2, 4, 4, 1).unwrap() } else { noise() };
+    Contrastive::new(&Backend::cpu(), Arc::new(Quadratic::start()), 0.0, flow, settings(goal, energy_rate)).unwrap()
 }
 
 fn adversary() -> Adversary {
@@ -153,11 +159,11 @@ fn resumed() {
     let energy = || Arc::new(Quadratic::start());
     let cpu = Backend::cpu();
 
-    let (mut whole, mut half) = (contrastive(true, 0.02), contrastive(true, 0.02));
+    let (mut whole, mut half) = (contrastive(FlowGoal::Contest, 0.02), contrastive(FlowGoal::Contest, 0.02));
     whole.advance(&data, 20).unwrap();
     half.advance(&data, 10).unwrap();
     half.save(&path).unwrap();
-    let mut half = Contrastive::resume(&path, &cpu, energy(), settings(true, 0.02)).unwrap();
+    let mut half = Contrastive::resume(&path, &cpu, energy(), settings(FlowGoal::Contest, 0.02)).unwrap();
     half.advance(&data, 10).unwrap();
     assert_eq!(half.flow(), whole.flow());
     assert_eq!(half.energy().unwrap().params(), whole.energy().unwrap().params());
@@ -192,7 +198,7 @@ fn refused() {
     }
     let settings = Adversary { flow_updates: 0, ..Default::default() };
     assert!(matches!(Adversarial::new(&cpu, energy(), flow(), settings), Err(Error::Setting { .. })));
-    let mut trainer = contrastive(true, 0.02);
+    let mut trainer = contrastive(FlowGoal::Contest, 0.02);
     assert!(matches!(trainer.advance(&[1.0; 3], 1), Err(Error::Shape { .. })));
     assert!(matches!(trainer.advance(&[f32::NAN; 4], 1), Err(Error::Setting { .. })));
     assert_eq!(trainer.updates(), 0);
