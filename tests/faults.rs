@@ -261,12 +261,21 @@ fn no_adapter() {
 fn destroyed(gpu: Gpu) {
     // A device that this crate opens has its error handlers; with wgpu's default ones the next call would panic.
     let own = pollster::block_on(Gpu::from_adapter(&adapter(&gpu))).unwrap();
-    let mut chains = Backend::gpu_of(own.clone()).chains(ring(), Mala::new(0.1)).count(64).build().unwrap();
-    chains.advance(10).unwrap();
+    let setup = |gpu: &Gpu| Backend::gpu_of(gpu.clone()).chains(ring(), Mala::new(0.1)).count(64);
+    // Without a copy in host memory the steps are known, and the state is gone; with one the chains stand at it.
+    let mut alone = setup(&own).spare_copy(0).build().unwrap();
+    let mut copied = setup(&own).build().unwrap();
+    alone.advance(10).unwrap();
+    copied.advance(10).unwrap();
     own.device().destroy();
-    let e = chains.advance(10).unwrap_err();
+    let e = alone.advance(10).unwrap_err();
     assert!(matches!(e, Error::DeviceLost { good_steps: 10, .. }), "{e}");
-    assert!(chains.positions().is_err());
+    assert!(alone.positions().is_err());
+    let e = copied.advance(10).unwrap_err();
+    assert!(matches!(e, Error::DeviceLost { good_steps, .. } if good_steps == copied.steps() && good_steps <= 10), "{e}");
+    let mut whole = setup(&gpu).build().unwrap();
+    whole.advance(copied.steps()).unwrap();
+    assert_eq!(copied.positions().unwrap(), whole.positions().unwrap());
 }
 
 fn timeout(gpu: Gpu) {

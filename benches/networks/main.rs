@@ -72,7 +72,7 @@ impl Trained {
                     (x, v)
                 } else {
                     let rows: Vec<_> = x.chunks(BATCH).flat_map(|row| [row, row].concat()).collect();
-                    let v = (0..4 * BATCH).map(|at| if at / BATCH % 3 == 0 { 1.0 } else { 0.0 }).collect();
+                    let v = (0..4 * BATCH).map(|at| if (at / BATCH).is_multiple_of(3) { 1.0 } else { 0.0 }).collect();
                     (rows, v)
                 };
                 let jets = self.passes.jets(&x, &v, Order::Curvature)?;

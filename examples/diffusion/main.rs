@@ -101,7 +101,7 @@ struct Figures {
 /// What runs: chains, or the layers of a network at once.
 enum Run {
     Chains(Box<dyn Chains>),
-    Layers(Sampler),
+    Layers(Box<Sampler>),
 }
 
 impl Run {
@@ -250,7 +250,7 @@ fn main() -> Result<()> {
     }
 
     let mut run = match (network, reverse) {
-        (Some(network), Some(kernel)) => Run::Layers(Sampler::new(network, kernel, chains, options.seed)?),
+        (Some(network), Some(kernel)) => Run::Layers(Box::new(Sampler::new(network, kernel, chains, options.seed)?)),
         _ => {
             let setup = backend.chains_of(target.clone(), kernel).count(chains).seed(options.seed).start(start);
             Run::Chains(setup.on_progress(progress(&name)).build()?)

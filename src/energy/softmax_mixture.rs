@@ -206,6 +206,16 @@ impl Energy for SoftmaxMixture {
         log_sum(&params[..self.components]) + sum.jet()[0]
     }
 
+    fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
+        let (all, noise_variance) = (self.all(params), params.noise_variance());
+        let curvature = |i: usize| {
+            let mut v = vec![0.0; self.dim];
+            v[i] = 1.0;
+            LogSumExp::new(&self.terms(&all, noise_variance, x, &v).0).jet()[2]
+        };
+        Some((0..self.dim).map(curvature).sum())
+    }
+
     fn has_noise_levels(&self) -> bool {
         true
     }
@@ -248,10 +258,10 @@ impl Trainable for SoftmaxMixture {
             let half_distance = params[j] + 0.5 * dim as f64 * p.ln() - value;
             let by_distance = by_value * (2.0 * half_distance - dim as f64);
             grad[k + j] += by_distance - 2.0 * (by_slope * slope + by_curvature * curvature);
-            for i in 0..dim {
+            for (i, x) in x.iter().enumerate() {
                 let at = 2 * k + j * dim + i;
                 let along = v.get(i).copied().unwrap_or(0.0);
-                grad[at] += p * (by_value * (x[i] - params[at]) + by_slope * along);
+                grad[at] += p * (by_value * (x - params[at]) + by_slope * along);
             }
         }
     }

@@ -61,7 +61,10 @@ fn exp(x: f32) -> f32 {
     let shifted = x.min(80.0) * std::f32::consts::LOG2_E + 12_582_912.0;
     let n = shifted - 12_582_912.0;
     let r = x.min(80.0) - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let series = 1.0 + r * (1.0 + r * (1.0 / 2.0 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let series = 1.0
+        + r * (1.0
+            + r * (1.0 / 2.0
+                + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)))))));
     f32::from_bits((shifted.to_bits() << 23).wrapping_add(series.to_bits()))
 }
 
