@@ -166,7 +166,9 @@ fn lost_with(gpu: &Gpu, every: Option<Duration>, after: Option<Duration>) {
     });
     let e = run.collect(Collect::draws(1 << 30)).unwrap_err();
     let took = begun.elapsed();
-    destroyer.map(|thread| thread.join().unwrap());
+    if let Some(thread) = destroyer {
+        thread.join().unwrap();
+    }
     let Error::DeviceLost { good_steps, .. } = e else { panic!("{e}") };
     assert_eq!(good_steps, run.steps());
     let lost = 50 + told.load(Ordering::Relaxed) - run.steps();
