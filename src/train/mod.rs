@@ -7,6 +7,7 @@
 mod compose;
 mod data;
 mod file;
+mod judge;
 mod loss;
 mod negative;
 mod noise;
@@ -17,6 +18,7 @@ mod trainer;
 pub use compose::{TrainableConvex, TrainableSum};
 pub use data::{Data, Standard, Toy};
 pub use file::load;
+pub use judge::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein};
 pub use loss::{At, Loss, LossAt};
 pub use negative::{Contrastive, Negatives};
 pub use noise::Noise;

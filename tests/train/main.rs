@@ -3,13 +3,18 @@
 mod chains;
 #[path = "../common/mod.rs"]
 mod common;
+mod data;
 mod jets;
+mod judge;
+mod learned;
+mod losses;
+mod mixture;
 
 use common::Suite;
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [chains::add, jets::add] {
+    for add in [chains::add, data::add, judge::add, jets::add, losses::add, learned::add, mixture::add] {
         suite = add(suite);
     }
     suite.run()

@@ -1,0 +1,74 @@
+//! What does an energy learn from points in the plane, by which loss?
+//!
+//! `cargo run --release --example train -- [--data moons] [--loss pcd] [--quick] [--json FILE]`
+
+mod common;
+#[path = "common/learn.rs"]
+mod learn;
+
+use anyhow::Result;
+use clap::Parser;
+use common::{Density, Options, Picture, panel::Axis, thousands};
+use learn::{By, HALF, Named, Outcome, learn};
+use serde::Serialize;
+
+/// What does an energy learn from points in the plane?
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+    /// The data
+    #[arg(long, value_enum, default_value_t = Named::Moons)]
+    data: Named,
+    /// What is minimised
+    #[arg(long, value_enum, default_value_t = By::Pcd)]
+    loss: By,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    data: Named,
+    energy: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+fn main() -> Result<()> {
+    let CommandLine { options, data, loss } = CommandLine::parse();
+    let backend = options.open()?;
+    let (train, held_out) = data.toy().draw(12_000, options.seed)?.split(10_000)?;
+    let (updates, seconds) = if options.quick { (400, 8.0) } else { (4_000, 120.0) };
+    let outcome = learn(&backend, data, loss, &train, &held_out, updates, seconds, options.seed)?;
+    println!(
+        "{} updates in {:.1} s, {:.0} a second; held-out log-likelihood {:.3} nats, energy distance {:.4}, sliced Wasserstein {:.4}",
+        outcome.steps,
+        outcome.seconds,
+        outcome.steps_per_second,
+        outcome.held_out_log_likelihood,
+        outcome.energy_distance,
+        outcome.sliced_wasserstein
+    );
+    if let (Some(kl), Some(fisher)) = (outcome.kl, outcome.fisher) {
+        println!("KL(data || model) {kl:.4} nats, Fisher divergence {fisher:.4}");
+    }
+
+    let density = Density::of(&*outcome.model, [-HALF, HALF], [-HALF, HALF]);
+    let title = format!("{data:?} learned by {}", loss.name());
+    let says = format!("{} updates of 512 points; {}", thousands(outcome.steps as usize), outcome.model.name());
+    let mut picture = Picture::grid(&title, &says, 2, 2, [560, 560], false)?;
+    picture.panel(0, 0, density.x, density.y).samples(train.points(), &density).axes("data", "10,000 points");
+    let held_out = format!("held-out log-likelihood {:.2} nats", outcome.held_out_log_likelihood);
+    picture.panel(1, 0, density.x, density.y).density(&*outcome.model, &density).axes("learned density", &held_out);
+    let distance = format!("1,000 chains, energy distance {:.4}", outcome.energy_distance);
+    picture.panel(0, 1, density.x, density.y).samples(&outcome.samples, &density).axes("samples", &distance);
+    let finite: Vec<_> = outcome.curve.iter().copied().filter(|point| point[1].is_finite()).collect();
+    let (low, high) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p[1]), h.max(p[1])));
+    let axes = ([0.0, outcome.steps as f64], [low, high.max(low + 1e-9)]);
+    let mut panel = picture.panel(1, 1, Axis::from(axes.0), Axis::from(axes.1));
+    panel.line(&finite, 2.0, common::canvas::COLOURS[0], 0.9).axes("loss", "a batch, by update");
+    picture.save("train")?;
+
+    let (finite, near) = (outcome.held_out_log_likelihood.is_finite(), outcome.energy_distance < 0.1);
+    let figures = Figures { data, energy: "mixture", outcome };
+    options.finish(&figures, [(finite, "the model has a density"), (near, "samples are near the data")])
+}

@@ -1,0 +1,216 @@
+//! Data sets, files of data with faults, standardisation; and files of training.
+
+use std::{path::PathBuf, sync::Arc};
+
+use ergodic::{
+    Backend, Error, Start,
+    energy::{CholeskyGaussian, Energy},
+    kernel::Mala,
+    train::{Contrastive, Data, Loss, Noise, Optimizer, Toy, Trainer, Training, load},
+};
+use npyz::WriterBuilder;
+
+use crate::common::Suite;
+
+pub(crate) fn add(suite: Suite) -> Suite {
+    suite
+        .test("data sets are those of their description", sets)
+        .test("CSV files: rows and columns of faults are named", csv_files)
+        .test("npy files in both orders and types", npy_files)
+        .test("standardised data come back", standardized)
+        .both("a resumed run equals one in one go, bit for bit", resumed)
+        .test("damaged files of training are errors that name the file", damaged)
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn write(folder: &tempfile::TempDir, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn sets() {
+    for toy in Toy::ALL {
+        let data = toy.draw(4_000, 3).unwrap();
+        assert_eq!((data.dim(), data.count()), (2, 4_000));
+        let first = toy.draw(10, 3).unwrap();
+        assert_eq!(first.points()[..10], data.points()[..10]);
+        assert_ne!(toy.draw(10, 4).unwrap(), first);
+        let mean = |i: usize| data.points()[i * 4_000..][..4_000].iter().map(|&x| f64::from(x)).sum::<f64>() / 4_000.0;
+        let most = data.points().iter().fold(0f32, |most, x| most.max(x.abs()));
+        assert!(mean(0).abs() < 1.0 && mean(1).abs() < 1.0 && most < 8.0 && most > 1.0, "{toy:?}: {most}");
+    }
+    // On the board: in black squares alone. On the rings: near a circle of radius 1 or 2.
+    let board = Toy::Checkerboard.draw(1_000, 1).unwrap();
+    let rings = Toy::Rings.draw(1_000, 1).unwrap();
+    let at = |data: &Data, p: usize| [0, 1].map(|i| f64::from(data.points()[i * 1_000 + p]));
+    for p in 0..1_000 {
+        let [x, y] = at(&board, p);
+        assert_eq!((x.floor() + y.floor()).rem_euclid(2.0), 0.0, "{x}, {y}");
+        let [x, y] = at(&rings, p);
+        let r = x.hypot(y);
+        assert!((r - 1.0).abs().min((r - 2.0).abs()) < 0.45, "{r}");
+    }
+    assert!(matches!(Toy::Moons.draw(0, 1), Err(Error::Setting { .. })));
+}
+
+fn csv_files() {
+    let folder = folder();
+    let path = write(&folder, "good.csv", "x, y\n1, 2\n3.5,-4e1\n");
+    let data = Data::from_csv(&path).unwrap();
+    assert_eq!((data.dim(), data.points()), (2, &[1.0, 3.5, 2.0, -40.0][..]));
+    assert_eq!(Data::from_csv(write(&folder, "bare.csv", "1\n2\n")).unwrap().points(), [1.0, 2.0]);
+    for (name, text, says) in [
+        ("ragged.csv", "1,2\n3\n", "1 fields in row 2"),
+        ("nan.csv", "a,b\n1,2\n3,NaN\n", "`NaN` in row 3, column 2"),
+        ("word.csv", "1,2\n3,four\n", "`four` in row 2, column 2"),
+        ("large.csv", "1,1e300\n", "`1e300` in row 1, column 2"),
+        ("hole.csv", "1,2\n,3\n", "`` in row 2, column 1"),
+        ("empty.csv", "", "no rows"),
+        ("header.csv", "a,b\n", "no rows"),
+    ] {
+        let error = Data::from_csv(write(&folder, name, text)).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Format { .. }) && text.contains(says) && text.contains(name), "{text}");
+    }
+    assert!(matches!(Data::from_csv(folder.path().join("missing")), Err(Error::File { .. })));
+    let error = Data::new(2, [0.0, 1.0, f32::NAN, 2.0]).unwrap_err().to_string();
+    assert!(error.contains("row 0, column 1"), "{error}");
+    assert!(matches!(Data::new(2, [0.0]), Err(Error::Shape { .. })));
+    assert!(matches!(Data::new(2, []), Err(Error::Setting { .. })));
+}
+
+fn npy<T: npyz::AutoSerialize>(
+    folder: &tempfile::TempDir,
+    name: &str,
+    shape: &[u64],
+    order: npyz::Order,
+    values: &[T],
+) -> PathBuf
+where
+    T: Clone,
+{
+    let mut bytes = Vec::new();
+    {
+        let mut writer =
+            npyz::WriteOptions::new().default_dtype().shape(shape).order(order).writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values.iter().cloned()).unwrap();
+        writer.finish().unwrap();
+    }
+    write(folder, name, bytes)
+}
+
+fn npy_files() {
+    let folder = folder();
+    let by_point = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
+    let expected = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0];
+    let narrow = by_point.map(|x| x as f32);
+    let good = [
+        npy(&folder, "c.npy", &[3, 2], npyz::Order::C, &by_point),
+        npy(&folder, "f.npy", &[3, 2], npyz::Order::Fortran, &expected.map(f64::from)),
+        npy(&folder, "f32.npy", &[3, 2], npyz::Order::C, &narrow),
+    ];
+    for path in good {
+        let data = Data::from_npy(&path).unwrap();
+        assert_eq!((data.dim(), data.points()), (2, &expected[..]), "{}", path.display());
+    }
+    assert_eq!(Data::from_npy(npy(&folder, "line.npy", &[6], npyz::Order::C, &by_point)).unwrap().dim(), 1);
+    let mut with_nan = by_point;
+    with_nan[3] = f64::NAN;
+    for (path, says) in [
+        (npy(&folder, "nan.npy", &[3, 2], npyz::Order::C, &with_nan), "row 1, column 1"),
+        (npy(&folder, "cube.npy", &[1, 3, 2], npyz::Order::C, &by_point), "[1, 3, 2]"),
+        (npy(&folder, "whole.npy", &[6], npyz::Order::C, &[1i32; 6]), "f32 or f64"),
+        (write(&folder, "text.npy", "no array"), "no .npy file"),
+    ] {
+        let error = Data::from_npy(path).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+fn standardized() {
+    let data = Toy::Pinwheel.draw(500, 2).unwrap();
+    let (standard, how) = data.standardized().unwrap();
+    for row in standard.points().chunks(500) {
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / 500.0;
+        let square = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 500.0;
+        assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-6);
+    }
+    how.undo(standard.points()).iter().zip(data.points()).for_each(|(a, b)| assert!((a - b).abs() < 1e-5));
+    let constant = Data::new(2, [1.0, 2.0, 5.0, 5.0]).unwrap();
+    assert!(constant.standardized().unwrap_err().to_string().contains("column 1"));
+    let (one, two) = data.split(100).unwrap();
+    assert_eq!((one.count(), two.count(), two.points()[0]), (100, 400, data.points()[100]));
+    assert!(data.split(500).is_err());
+}
+
+fn start() -> Arc<CholeskyGaussian> {
+    Arc::new(CholeskyGaussian::isotropic([0.0, 0.0], 1.2).unwrap())
+}
+
+fn trainings() -> Vec<Training> {
+    let cd = || Contrastive::new(Mala::new(0.3), 2);
+    let noise = Noise::normal([0.0, 0.0], [3.0]).unwrap();
+    [
+        Loss::Contrastive(cd()),
+        Loss::Contrastive(cd().persistent(64, Start::normal([0.0], 1.0))),
+        Loss::denoising(0.2),
+        Loss::NoiseContrastive { noise, ratio: 1 },
+    ]
+    .into_iter()
+    .map(|loss| Training::new(loss, Optimizer::adam(0.02)).batch(100).average(0.9).seed(5))
+    .collect()
+}
+
+fn resumed(backend: Backend) {
+    let folder = folder();
+    let path = folder.path().join("run.safetensors");
+    let data = Toy::Moons.draw(330, 1).unwrap();
+    for training in trainings() {
+        let new = || Trainer::new(&backend, start(), training.clone()).unwrap();
+        let (mut whole, mut first) = (new(), new());
+        whole.run(data.points(), 60).unwrap();
+        first.run(data.points(), 25).unwrap();
+        first.save(&path).unwrap();
+        let mut second = Trainer::resume(&backend, start(), training.clone(), &path).unwrap();
+        assert_eq!((second.params(), second.updates()), (first.params(), 25));
+        second.run(data.points(), 35).unwrap();
+        assert_eq!(second.params(), whole.params(), "{:?}", training.loss);
+        assert_eq!(second.averaged().unwrap().params(), whole.averaged().unwrap().params());
+        assert_eq!((second.slots(), second.log_normalizer()), (whole.slots(), whole.log_normalizer()));
+        assert_ne!(second.params(), first.params());
+        assert_eq!(load(&*start(), &path).unwrap().params(), first.params());
+    }
+}
+
+fn damaged() {
+    let folder = folder();
+    let training = trainings().swap_remove(1);
+    let mut trainer = Trainer::new(&Backend::cpu(), start(), training.clone()).unwrap();
+    trainer.run(Toy::Moons.draw(200, 1).unwrap().points(), 3).unwrap();
+    let path = folder.path().join("run.safetensors");
+    trainer.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let resume = |bytes: &[u8]| {
+        let path = write(&folder, "damaged.safetensors", bytes);
+        Trainer::resume(&Backend::cpu(), start(), training.clone(), path)
+    };
+    assert!(resume(&bytes).is_ok());
+    for length in (0..bytes.len()).step_by(13) {
+        let error = resume(&bytes[..length]).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }) && error.to_string().contains("damaged.safetensors"), "{error}");
+    }
+    for bit in (0..8 * 2_000.min(bytes.len())).step_by(31) {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let _ = resume(&flipped);
+    }
+    // Of another energy, and of another loss.
+    let other = Arc::new(CholeskyGaussian::isotropic([0.0; 3], 1.0).unwrap());
+    assert!(matches!(Trainer::resume(&Backend::cpu(), other.clone(), training.clone(), &path), Err(Error::Format { .. })));
+    assert!(matches!(Trainer::resume(&Backend::cpu(), start(), trainings().swap_remove(3), &path), Err(Error::Format { .. })));
+    assert!(matches!(load(&*other, &path), Err(Error::Format { .. })));
+}

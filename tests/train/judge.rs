@@ -1,0 +1,107 @@
+//! What judges a model, against closed forms.
+
+use std::sync::Arc;
+
+use ergodic::{
+    AnnealedImportance, Backend, Base,
+    energy::{DoubleWell, Energy, Gaussian},
+    kernel::{Hmc, Kernel},
+    random::{Draws, Stream, key},
+    train::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein},
+};
+
+use crate::common::Suite;
+
+pub(crate) fn add(suite: Suite) -> Suite {
+    suite
+        .test("quadrature against the closed forms of Gaussians", quadrature)
+        .test("two-sample distances against closed forms", distances)
+        .test("anomaly scores by hand", scores)
+        .test("a bracket of the log-likelihood holds the value by quadrature", bracket)
+}
+
+fn near(found: f64, expected: f64, within: f64) {
+    assert!((found - expected).abs() < within, "{found} is not {expected}");
+}
+
+fn quadrature() {
+    let p = Gaussian::diagonal([0.3, -0.2], &[1.0, 0.5]).unwrap();
+    let q = Gaussian::diagonal([0.0, 0.1], &[1.5, 0.7]).unwrap();
+    let grid = Grid::new([-12.0, -8.0], [12.0, 8.0], 400).unwrap();
+    near(grid.ln_z(&p).unwrap(), (std::f64::consts::TAU * 0.5).ln(), 1e-9);
+    let kl = |m: f64, s: f64, t: f64| (t / s).ln() + (s * s + m * m) / (2.0 * t * t) - 0.5;
+    near(grid.kl(&p, &q).unwrap(), kl(0.3, 1.0, 1.5) + kl(-0.3, 0.5, 0.7), 1e-9);
+    near(grid.kl(&p, &p).unwrap(), 0.0, 1e-12);
+    // ½ E (a (x − m) + b)² with a the difference of precisions and b of the linear terms.
+    let fisher = |m: f64, s: f64, t: f64| {
+        let (a, b) = (1.0 / (s * s) - 1.0 / (t * t), -m / (t * t));
+        0.5 * (a * a * s * s + b * b)
+    };
+    near(grid.fisher(&p, &q).unwrap(), fisher(0.3, 1.0, 1.5) + fisher(-0.3, 0.5, 0.7), 1e-9);
+    assert!(Grid::new([0.0; 3], [1.0], 10).is_err() && Grid::new([0.0], [0.0], 10).is_err());
+    assert!(Grid::new([0.0], [1.0], 10).unwrap().ln_z(&p).is_err());
+}
+
+/// Normals of a mean, `[2][point]`.
+fn normals(mean: f64, points: usize, seed: u64) -> Vec<f32> {
+    let key = key(seed, Stream::Data, 99);
+    let mut x = vec![0f32; 2 * points];
+    for p in 0..points {
+        let mut z = [0.0; 2];
+        Draws::new(key, p as u32, 0).normals(0, &mut z);
+        (x[p], x[points + p]) = ((mean + z[0]) as f32, z[1] as f32);
+    }
+    x
+}
+
+fn distances() {
+    let (a, b, c) = (normals(0.0, 2_000, 1), normals(0.0, 1_500, 2), normals(1.0, 1_500, 2));
+    // 2 E|X − Y| less both own: for points, by hand: X = {0, 2}, Y = {1}.
+    near(energy_distance(&[0.0, 2.0], &[1.0], 1).unwrap(), 2.0 - 2.0, 1e-12);
+    near(energy_distance(&a, &b, 2).unwrap(), 0.0, 0.01);
+    // N(μ, I) against N(0, I) in two dimensions with |μ| = 1: 2E|μ + √2 Z| − 2E|√2 Z|, E|√2 Z| = √π, and by quadrature 1.98925.
+    let expected = shifted();
+    near(energy_distance(&a, &c, 2).unwrap(), expected, 0.06);
+    // The mean of |cos| over directions, 2/π.
+    near(sliced_wasserstein(&a, &c, 2, 2_000, 3).unwrap(), 2.0 / std::f64::consts::PI, 0.05);
+    near(sliced_wasserstein(&[0.0, 1.0], &[0.0, 0.5, 1.0], 1, 1, 3).unwrap(), 1.0 / 6.0, 1e-9);
+    assert!(energy_distance(&a[1..], &b, 2).is_err());
+}
+
+/// 2 (E|μ + √2 Z| − √π) for |μ| = 1, the first mean by a sum over a grid.
+fn shifted() -> f64 {
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for i in -400..400 {
+        for j in -400..400 {
+            let (x, y) = (f64::from(i) * 0.02, f64::from(j) * 0.02);
+            let w = (-0.25 * (x * x + y * y)).exp();
+            sum += w * (1.0 + x).hypot(y);
+            weight += w;
+        }
+    }
+    2.0 * (sum / weight - std::f64::consts::PI.sqrt())
+}
+
+fn scores() {
+    let normal = Normality::new([3.0, 1.0, 2.0, 4.0]).unwrap();
+    assert_eq!((normal.quantile(0.5), normal.quantile(1.0), normal.quantile(0.0)), (2.0, 4.0, 1.0));
+    assert_eq!((normal.p_value(5.0), normal.p_value(3.0), normal.p_value(0.0)), (0.2, 0.6, 1.0));
+    near(normal.roc_area(&[5.0, 2.5, 2.0]), (4.0 + 2.0 + 1.5) / 12.0, 1e-12);
+    assert!(Normality::new([]).is_err() && Normality::new([f64::NAN]).is_err());
+}
+
+fn bracket() {
+    let model: Arc<dyn Energy> = Arc::new(DoubleWell::new(2, 1.0).unwrap());
+    let points = normals(0.0, 50, 4);
+    let exact = Grid::new([-5.0, -5.0], [5.0], 400).unwrap().log_likelihood(&model, &points).unwrap();
+    let base = Base::normal([0.0, 0.0], [1.0]).unwrap();
+    let kernel: Arc<dyn Kernel> = Arc::new(Hmc::new(0.2, 4));
+    let cpu = Backend::cpu();
+    let chains = 512;
+    let mut run = cpu.chains_of(model.clone(), kernel.clone()).count(chains).seed(3).build().unwrap();
+    run.advance(200).unwrap();
+    let importance = AnnealedImportance::linear(60).chains(chains).seed(5);
+    let draws = run.positions().unwrap();
+    let [low, high] = log_likelihood_bracket(&cpu, &model, &base, &importance, &kernel, &draws, &points).unwrap();
+    assert!((low - exact).abs() < 0.05 && (high - exact).abs() < 0.05, "{low} to {high} for {exact}");
+}

@@ -1,0 +1,304 @@
+//! What is learned: the optimum of each loss on Gaussian data, over independent data sets; planted faults must miss it.
+
+use std::sync::Arc;
+
+use ergodic::{
+    Backend, Error, Result, Schedule, Start,
+    energy::{Call, CholeskyGaussian, Energy, Params},
+    kernel::{Hmc, Mala},
+    program::Composer,
+    random::{Draws, Stream, key},
+    train::{
+        Adjoints, Block, Contrastive, Jets, Loss, Negatives, Noise, Optimizer, Order, Passes, Trainable, Trainer, Training,
+        passes,
+    },
+};
+
+use crate::common::Suite;
+
+const POINTS: usize = 600;
+/// Independent data sets, whose spread gives the standard errors.
+const SETS: usize = 12;
+const UPDATES: u64 = 300;
+const MEAN: [f64; 2] = [0.5, -0.3];
+const COVARIANCE: [f64; 4] = [1.0, 0.4, 0.4, 0.5];
+/// Standard errors of a figure.
+const MOST: f64 = 4.0;
+
+pub(crate) fn add(suite: Suite) -> Suite {
+    let nce = || Loss::NoiseContrastive { noise: Noise::normal([0.4, 0.0], [1.3, 0.9]).unwrap(), ratio: 4 };
+    let levels = |levels: &[f64]| Loss::DenoisingScoreMatching { levels: levels.to_vec() };
+    let two = [0.5, 1.0];
+    suite
+        .test("cd finds the optimum", || finds(&cd(Negatives::Data), 0.0, Fault::None))
+        .test("persistent cd finds the optimum", || finds(&cd(persistent()), 0.0, Fault::None))
+        .test("ism finds the optimum", || finds(&Loss::ImplicitScoreMatching, 0.0, Fault::None))
+        .test("dsm finds the optimum of noisy data", || finds(&Loss::denoising(0.4), 0.16, Fault::None))
+        .test("dsm on two levels finds their compromise", move || finds(&levels(&two), compromise(&two), Fault::None))
+        .test("ssm finds the optimum", || {
+            let plain = Loss::SlicedScoreMatching { projections: 2, variance_reduced: false };
+            finds(&plain, 0.0, Fault::None);
+            finds(&Loss::sliced(), 0.0, Fault::None);
+        })
+        .test("nce finds the optimum, and ln Z", move || finds(&nce(), 0.0, Fault::None))
+        .test("a reversed sign is found", move || {
+            for (loss, variance) in [
+                (cd(Negatives::Data), 0.0),
+                (cd(persistent()), 0.0),
+                (Loss::ImplicitScoreMatching, 0.0),
+                (Loss::denoising(0.4), 0.16),
+                (Loss::sliced(), 0.0),
+                (nce(), 0.0),
+            ] {
+                misses(&loss, variance, Fault::Sign);
+            }
+        })
+        .test("a trace divided by the dimension is found", || misses(&Loss::ImplicitScoreMatching, 0.0, Fault::Trace))
+        .test("chains that are reset each step are found", || {
+            let start = Start::normal([0.0], 2.0);
+            misses(&cd(Negatives::Replay { slots: POINTS, renewal: 1.0, start }), 0.0, Fault::None);
+        })
+        .test("a noise level that is left out is found", move || {
+            misses(&Loss::DenoisingScoreMatching { levels: two[..1].to_vec() }, compromise(&two), Fault::None);
+        })
+        .test("a run that diverges goes back, and ends in an error that says so", diverges)
+        .test("a run is the same twice, and when its parts are", twice)
+        .gpu("a run on the GPU is the same twice", |gpu| same_twice(&Backend::gpu_of(gpu)))
+}
+
+/// σ̄² of several levels, each weighted by its σ².
+fn compromise(levels: &[f64]) -> f64 {
+    levels.iter().map(|s| s.powi(4)).sum::<f64>() / levels.iter().map(|s| s * s).sum::<f64>()
+}
+
+fn cd(negatives: Negatives) -> Loss {
+    Loss::Contrastive(Contrastive::new(Mala::new(0.3), 2).negatives(negatives))
+}
+
+fn persistent() -> Negatives {
+    Negatives::Persistent { chains: POINTS, start: Start::normal([0.0], 2.0) }
+}
+
+/// What is planted into the passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    /// The gradient has the other sign.
+    Sign,
+    /// The adjoints of curvatures are divided by the dimension.
+    Trace,
+}
+
+/// A Gaussian with faulty passes.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn Trainable>,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+struct FaultyPasses {
+    inner: Box<dyn Passes>,
+    fault: Fault,
+}
+
+impl Passes for FaultyPasses {
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        self.inner.set_params(params)
+    }
+
+    fn energy_and_grad(&mut self, x: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
+        self.inner.energy_and_grad(x)
+    }
+
+    fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
+        self.inner.jets(x, v, order)
+    }
+
+    fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
+        let mut adjoints = adjoints.clone();
+        if self.fault == Fault::Trace {
+            adjoints.curvatures.iter_mut().for_each(|a| *a /= 2.0);
+        }
+        let grad = self.inner.param_grad(&adjoints)?;
+        Ok(if self.fault == Fault::Sign { grad.into_iter().map(|g| -g).collect() } else { grad })
+    }
+}
+
+impl Energy for Faulty {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn params(&self) -> Vec<f32> {
+        self.inner.params()
+    }
+
+    fn compose(&self, program: &mut Composer) -> Result<Call> {
+        self.inner.compose(program)
+    }
+
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        self.inner.energy(params, x)
+    }
+
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        self.inner.energy_and_grad(params, x, grad)
+    }
+
+    fn check_gradient(&self) -> bool {
+        false
+    }
+}
+
+impl Trainable for Faulty {
+    fn blocks(&self) -> Vec<Block> {
+        self.inner.blocks()
+    }
+
+    fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
+        self.inner.with_params(params)
+    }
+
+    fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
+        self.inner.jet(params, x, v, order)
+    }
+
+    fn jet_param_grad(&self, params: &[f64], x: &[f64], v: &[f64], adjoints: [f64; 3], grad: &mut [f64]) {
+        self.inner.jet_param_grad(params, x, v, adjoints, grad);
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        Ok(Some(Box::new(FaultyPasses { inner: passes(&self.inner, backend)?, fault: self.fault })))
+    }
+}
+
+/// Draws of the Gaussian, `[dim][point]`.
+fn data(set: usize) -> Vec<f32> {
+    let [a, b, _, d] = COVARIANCE;
+    let (l00, l10) = (a.sqrt(), b / a.sqrt());
+    let l11 = (d - l10 * l10).sqrt();
+    let of = |point: usize| {
+        let mut z = [0.0; 2];
+        Draws::new(key(set as u64, Stream::Data, 0), point as u32, 0).normals(0, &mut z);
+        [MEAN[0] + l00 * z[0], MEAN[1] + l10 * z[0] + l11 * z[1]]
+    };
+    (0..2).flat_map(|i| (0..POINTS).map(move |point| of(point)[i] as f32)).collect()
+}
+
+/// Precision of the data with noise of this variance.
+fn precision(variance: f64) -> [f64; 4] {
+    let [a, b, _, d] = COVARIANCE;
+    let (a, d) = (a + variance, d + variance);
+    let det = a * d - b * b;
+    [d / det, -b / det, -b / det, a / det]
+}
+
+fn start() -> CholeskyGaussian {
+    CholeskyGaussian::isotropic([0.0, 0.0], 1.2).unwrap()
+}
+
+/// The figures that were learned from one data set: mean, precision, and c − ln Z where c is learned.
+fn learn(loss: &Loss, fault: Fault, set: usize) -> Result<Vec<f64>> {
+    let model = Arc::new(Faulty { inner: Arc::new(start()), fault });
+    let optimizer = Optimizer::adam(Schedule::cosine(0.03, 1e-4, UPDATES));
+    let training = Training::new(loss.clone(), optimizer).batch(POINTS).average(0.98).seed(set as u64);
+    let mut trainer = Trainer::new(&Backend::cpu(), model, training)?;
+    trainer.run(&data(set), UPDATES)?;
+    let found = start().reparametrised(&trainer.averaged()?.params())?;
+    let mut figures = found.mean();
+    figures.extend([found.precision()[0], found.precision()[1], found.precision()[3]]);
+    figures.extend(trainer.log_normalizer().map(|c| c - found.ln_z()));
+    Ok(figures)
+}
+
+/// The largest distance from the optimum in standard errors of the mean over data sets.
+fn distance(loss: &Loss, variance: f64, fault: Fault) -> Result<(f64, String)> {
+    let all: Vec<_> = (0..SETS).map(|set| learn(loss, fault, set)).collect::<Result<_>>()?;
+    let [a, b, _, d] = precision(variance);
+    let expected = [MEAN[0], MEAN[1], a, b, d, 0.0];
+    let mut worst = 0.0f64;
+    let mut says = String::new();
+    for (i, expected) in expected.iter().enumerate().take(all[0].len()) {
+        let n = SETS as f64;
+        let mean = all.iter().map(|of| of[i]).sum::<f64>() / n;
+        let error = (all.iter().map(|of| (of[i] - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
+        worst = worst.max((mean - expected).abs() / error);
+        says += &format!("figure {i}: {mean:.5} ± {error:.5} for {expected:.5}; ");
+    }
+    Ok((worst, says))
+}
+
+fn finds(loss: &Loss, variance: f64, fault: Fault) {
+    let (worst, says) = distance(loss, variance, fault).unwrap();
+    assert!(worst < MOST, "{worst} standard errors: {says}");
+}
+
+fn misses(loss: &Loss, variance: f64, fault: Fault) {
+    match distance(loss, variance, fault) {
+        Ok((worst, says)) => assert!(worst.is_nan() || worst > MOST, "{worst} standard errors: {says}"),
+        Err(e) => assert!(matches!(e, Error::Diverged { .. }), "{e}"),
+    }
+}
+
+/// Steps so long that parameters explode: they come back, slower, and stay finite.
+fn diverges() {
+    let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::sgd(6.0, 0.9)).batch(POINTS);
+    let mut trainer = Trainer::new(&Backend::cpu(), Arc::new(start()), training.clone()).unwrap();
+    trainer.run(&data(0), 400).unwrap();
+    assert!(trainer.rollbacks() > 0 && trainer.rollbacks() < 10, "{}", trainer.rollbacks());
+    let found = start().reparametrised(&trainer.params()).unwrap();
+    assert!((found.precision()[0] - precision(0.0)[0]).abs() < 0.3, "{:?}", found.precision());
+    let training = Training { most_rollbacks: 0, ..training };
+    let mut trainer = Trainer::new(&Backend::cpu(), Arc::new(start()), training).unwrap();
+    let error = trainer.run(&data(0), 400).unwrap_err();
+    assert!(matches!(error, Error::Diverged { rollbacks: 1, .. }), "{error}");
+    assert!(trainer.params().iter().all(|p| p.is_finite()));
+    // A gap that runs away: maximum likelihood upside down.
+    let contrastive =
+        Training { most_gap: 50.0, most_rollbacks: 2, ..Training::new(cd(persistent()), Optimizer::sgd(0.5, 0.0)) };
+    let model = Arc::new(Faulty { inner: Arc::new(start()), fault: Fault::Sign });
+    let mut trainer = Trainer::new(&Backend::cpu(), model, contrastive).unwrap();
+    let error = trainer.run(&data(0), 2_000).unwrap_err();
+    assert!(matches!(error, Error::Diverged { rollbacks: 3, .. }), "{error}");
+}
+
+fn runs() -> Vec<Loss> {
+    let replay = Negatives::Replay { slots: 700, renewal: 0.1, start: Start::normal([0.0], 2.0) };
+    let hmc = Contrastive::new(Hmc::new(0.3, 3).jitter(2), 2).negatives(replay);
+    let noise = Noise::uniform([-6.0, -6.0], [6.0]).unwrap();
+    vec![
+        cd(Negatives::Data),
+        cd(Negatives::Persistent { chains: 300, start: Start::normal([0.0], 2.0) }),
+        Loss::Contrastive(hmc),
+        Loss::ImplicitScoreMatching,
+        Loss::denoising(0.3),
+        Loss::sliced(),
+        Loss::NoiseContrastive { noise, ratio: 2 },
+    ]
+}
+
+pub(crate) fn trainer(backend: &Backend, loss: Loss) -> Trainer {
+    let training = Training::new(loss, Optimizer::adam(Schedule::linear(0.05, 0.01, 40)).clip(1.0)).average(0.9).seed(3);
+    Trainer::new(backend, Arc::new(start()), training).unwrap()
+}
+
+fn same_twice(backend: &Backend) {
+    for loss in runs() {
+        let (mut one, mut other) = (trainer(backend, loss.clone()), trainer(backend, loss.clone()));
+        one.run(&data(0), 30).unwrap();
+        other.run(&data(0), 11).unwrap();
+        other.run(&data(0), 19).unwrap();
+        assert_eq!(one.params(), other.params(), "{loss:?}");
+        assert_eq!(one.slots(), other.slots(), "{loss:?}");
+        assert!(one.params() != start().params());
+    }
+}
+
+fn twice() {
+    same_twice(&Backend::cpu());
+}
