@@ -129,7 +129,14 @@ fn main() -> Result<()> {
     let log_p = cells(pinwheel_log_density);
     let ((m0, s0), (m1, s1)) = (moments(&data[..POINTS]), moments(&data[POINTS..]));
     let (fixed, fixed_row) = train(&data, &log_p, gaussian([m0, m1], [s0, s1])?, FlowGoal::Fixed, updates, options.seed)?;
-    let (moved, moved_row) = train(&data, &log_p, Flow::new(2, 8, 24, options.seed)?, if std::env::var("OBJ").is_ok() { FlowGoal::Contest } else { FlowGoal::Likelihood }, updates, options.seed)?;
+    let (moved, moved_row) = train(
+        &data,
+        &log_p,
+        Flow::new(2, 8, 24, options.seed)?,
+        if std::env::var("OBJ").is_ok() { FlowGoal::Contest } else { FlowGoal::Likelihood },
+        updates,
+        options.seed,
+    )?;
 
     // Samples of the energy, by chains of its own.
     let energy: Arc<dyn Trainable> = moved.energy()?;
