@@ -83,16 +83,13 @@ fn csv_files() {
     assert!(matches!(Data::new(2, []), Err(Error::Setting { .. })));
 }
 
-fn npy<T: npyz::AutoSerialize>(
+fn npy<T: npyz::AutoSerialize + Clone>(
     folder: &tempfile::TempDir,
     name: &str,
     shape: &[u64],
     order: npyz::Order,
     values: &[T],
-) -> PathBuf
-where
-    T: Clone,
-{
+) -> PathBuf {
     let mut bytes = Vec::new();
     {
         let mut writer =
