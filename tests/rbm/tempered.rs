@@ -127,6 +127,7 @@ fn planted(rbm: &Rbm, fault: Fault) -> Vec<Vec<usize>> {
     let key = key(17, Stream::Transition, 0);
     let log_weights: Vec<Vec<f64>> = (0..LEVELS).map(|level| (0..8).map(|v| log_weight(rbm, level, v)).collect()).collect();
     let mut levels = vec![vec![0; CHAINS]; LEVELS];
+    #[expect(clippy::needless_range_loop, reason = "a column of every level")]
     for chain in 0..CHAINS {
         let mut at = [0; LEVELS];
         for sweep in 0..SWEEPS as usize {

@@ -224,7 +224,7 @@ fn damaged() {
 
 /// A file whose W lies the other way round says so.
 fn transposed(path: &std::path::Path) {
-    let zeros = vec![0u8; 80];
+    let zeros = [0u8; 80];
     let view = |shape: Vec<usize>| {
         let bytes = &zeros[..4 * shape.iter().product::<usize>()];
         safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes).unwrap()
