@@ -217,6 +217,7 @@ impl Plan {
             RANDOM.into(),
             include_str!("../../shaders/lane2.wgsl").into(),
             include_str!("../../shaders/threefry.wgsl").into(),
+            include_str!("../../shaders/normal.wgsl").into(),
             include_str!("../../shaders/random.wgsl").into(),
             include_str!("../../shaders/net/langevin.wgsl").into(),
             self.form.head("langevin"),
