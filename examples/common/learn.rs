@@ -89,15 +89,17 @@ impl By {
         }
     }
 
-    pub fn loss(self, data: &Data) -> Result<Loss> {
+    pub fn loss(self) -> Result<Loss> {
         let cd = || Contrastive::new(Mala::new(0.08), 10);
         Ok(match self {
             Self::Cd => Loss::Contrastive(cd()),
-            Self::Pcd => Loss::Contrastive(cd().persistent(512, Start::normal([0.0], 1.5))),
+            // Steps as small as the finest of the data: chains that are always refused stand still, and nothing holds the model to them.
+            Self::Pcd => Loss::Contrastive(Contrastive::new(Mala::new(0.01), 20).persistent(512, Start::normal([0.0], 1.5))),
             Self::Ism => Loss::ImplicitScoreMatching,
             Self::Dsm => Loss::denoising(0.1),
             Self::Ssm => Loss::sliced(),
-            Self::Nce => Loss::NoiseContrastive { noise: Noise::like(data.points(), data.dim())?, ratio: 4 },
+            // Where there is neither noise nor data the model is free: so noise in all of the box.
+            Self::Nce => Loss::NoiseContrastive { noise: Noise::uniform([-HALF; 2], [HALF; 2])?, ratio: 4 },
         })
     }
 }
@@ -147,7 +149,7 @@ pub fn learn(
     seed: u64,
 ) -> Result<Outcome> {
     let optimizer = Optimizer::adam(Schedule::cosine(0.02, 5e-4, updates)).clip(10.0);
-    let training = Training::new(by.loss(train)?, optimizer).batch(512).average(0.99).seed(seed);
+    let training = Training::new(by.loss()?, optimizer).batch(512).average(0.99).seed(seed);
     let mut trainer = Trainer::new(backend, mixture(train)?, training)?;
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates, |now| {
