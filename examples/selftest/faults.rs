@@ -47,7 +47,12 @@ pub(crate) fn all() -> Vec<Fault> {
             "(chain, step, 1u, b)",
             "(chain, step + run.steps, 1u, b)",
         ),
-        kernel("a reversed gradient (mala)", "mala", "- drift * (*grad)[b]", "+ drift * (*grad)[b]"),
+        kernel(
+            "a reversed gradient (mala)",
+            "mala",
+            "- drift * scale * scale * (*grad)[b]",
+            "+ drift * scale * scale * (*grad)[b]",
+        ),
         kernel(
             "a reversed gradient (hmc): its law stays exact",
             "hmc",
