@@ -13,7 +13,7 @@
 //! let mut draws = Draws::new();
 //! chains.collect_into(Collect::draws(100).thin(5), &mut draws)?;
 //! assert_eq!(draws.positions().len(), 20 * 2 * 64);     // [draw][dim][chain]
-//! # ergodic::Result::Ok(())
+//! # Ok::<(), ergodic::Error>(())
 //! ```
 
 pub(crate) mod checkpoint;

@@ -112,7 +112,7 @@ pub(crate) struct State {
 /// let model = Arc::new(CholeskyGaussian::isotropic([0.0], 1.0)?);
 /// let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::adam(0.05)).batch(1000);
 /// let mut trainer = Trainer::new(&Backend::cpu(), model, training)?;
-/// trainer.run(&data, 500)?;
+/// trainer.run(&data, 2_000)?;
 /// assert!((trainer.params()[0] - 3.0).abs() < 0.02);
 /// # Ok::<(), ergodic::Error>(())
 /// ```

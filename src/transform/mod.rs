@@ -12,7 +12,7 @@
 //! let report = chains.collect(Collect::draws(200))?;
 //! assert!((report.coordinates[0].mean - 1.25).abs() < 0.05);
 //! assert!(chains.positions()?.iter().all(|&x| x > 0.0));
-//! # ergodic::Result::Ok(())
+//! # Ok::<(), ergodic::Error>(())
 //! ```
 //!
 //! To add one: `src/transform/<stem>.rs`, `shaders/transform/<stem>.wgsl`, a line here, and a row in `tests/common/cases.rs`.
