@@ -32,6 +32,15 @@ fn main() -> std::process::ExitCode {
             }
         });
     }
+    for (name, energy) in cases::trainable() {
+        suite = suite.test(format!("passes of training over {name}"), move || {
+            for software in [false, true] {
+                let program = Program::training(&*energy, software).unwrap().unwrap();
+                let (module, info) = program.module();
+                translate(module, info);
+            }
+        });
+    }
     let threefry = include_str!("../shaders/threefry.wgsl");
     let half_sweep = include_str!("../shaders/rbm/half_sweep.wgsl");
     let (normal, gaussian) = (include_str!("../shaders/normal.wgsl"), include_str!("../shaders/rbm/gaussian.wgsl"));

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Gpu, Result,
-    rbm::{canary, pipeline},
+    dispatch::{Binding, STATE, canary, pipeline},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,9 +110,6 @@ pub(super) struct Engine {
     /// vec4s of `sums` that are in use.
     sums_len: usize,
 }
-
-const STATE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 impl Engine {
     pub(super) fn new(gpu: &Gpu, network: &Network, params: &[f32], form: Form) -> Self {
@@ -304,7 +301,8 @@ impl Engine {
             label: Some(entry),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-        let (layout, pipeline) = pipeline(&self.gpu, entry, &module, &[true, false, false, false, true])?;
+        let (read, write) = (Binding::Read, Binding::Write);
+        let (layout, pipeline) = pipeline(&self.gpu, entry, &module, &[read, write, write, write, read])?;
         self.layout.get_or_insert(layout);
         self.pipelines.insert(pass, pipeline);
         Ok(())

@@ -216,6 +216,7 @@ impl Plan {
             include_str!("../../shaders/net/through.wgsl").into(),
             RANDOM.into(),
             include_str!("../../shaders/lane2.wgsl").into(),
+            include_str!("../../shaders/random_lane2.wgsl").into(),
             include_str!("../../shaders/threefry.wgsl").into(),
             include_str!("../../shaders/normal.wgsl").into(),
             include_str!("../../shaders/random.wgsl").into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Block, Order, Trainable, check_params};
 use crate::{
     Result,
-    energy::{Call, Convex, Energy, LogSumExp, Params, Sum, like_inner},
+    energy::{Call, Convex, Energy, LogSumExp, Params, Sum, add_generated_jets, add_log_sum_exp, like_inner},
     program::Composer,
 };
 
@@ -32,6 +32,18 @@ fn blocks_of(parts: &[Arc<dyn Trainable>]) -> impl Iterator<Item = Block> {
     parts.iter().enumerate().flat_map(|(i, part)| {
         part.blocks().into_iter().map(move |block| Block { name: format!("parts.{i}.{}", block.name), ..block })
     })
+}
+
+/// How to call the jets of each part, with the expression of where its parameters begin, the first part's being `own`; none where a part has no
+/// jets in WGSL.
+fn calls_of(parts: &[Arc<dyn Trainable>], own: usize, program: &mut Composer) -> Result<Option<Vec<(Call, String)>>> {
+    let mut at = own;
+    let mut call = |part: &Arc<dyn Trainable>| {
+        let begin = format!("at + {at}u");
+        at += part.params().len();
+        Ok(part.compose_jets(program)?.map(|call| (call, begin)))
+    };
+    parts.iter().map(|part| call(part).transpose()).collect::<Option<Result<_>>>().transpose()
 }
 
 fn as_energies(parts: &[Arc<dyn Trainable>]) -> Vec<Arc<dyn Energy>> {
@@ -72,6 +84,14 @@ impl Trainable for TrainableSum {
     fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
         check_params("sum", self.params().len(), params)?;
         Ok(Arc::new(Self::new(parts_with(&self.parts, params)?)?))
+    }
+
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let Some(calls) = calls_of(&self.parts, 0, program)? else { return Ok(None) };
+        let jets: Vec<_> = calls.iter().map(|(call, at)| call.jet(at, "x", "v")).collect();
+        let reverse = |(call, at): &(Call, String)| format!("    {};\n", call.jet_param_grad(at, "x", "v", "adjoints"));
+        let reverse: String = calls.iter().map(reverse).collect();
+        add_generated_jets(program, "sum_jets", &format!("    return {};\n", jets.join(" + ")), &reverse).map(Some)
     }
 
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
@@ -140,6 +160,23 @@ impl Trainable for TrainableConvex {
         let parts = parts_with(&self.parts, params)?;
         let logs = logs.iter().map(|&l| f64::from(l)).collect();
         Ok(Arc::new(Self { convex: Convex::with_log_weights(logs, as_energies(&parts))?, parts }))
+    }
+
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let Some(calls) = calls_of(&self.parts, self.parts.len(), program)? else { return Ok(None) };
+        add_log_sum_exp(program)?;
+        let mut sum = "    var s = log_sum_exp_begin();\n".to_owned();
+        let mut reverse = String::new();
+        for (i, (call, at)) in calls.iter().enumerate() {
+            let jet = call.jet(at, "x", "v");
+            sum +=
+                &format!("    let t{i} = vec3<f32>(param(at + {i}u), 0.0, 0.0) - {jet};\n    s = log_sum_exp_add(s, t{i});\n");
+            reverse +=
+                &format!("    let a{i} = log_sum_exp_adjoints(s, t{i}, adjoints);\n    add_param_grad(at + {i}u, a{i}.x);\n");
+            reverse += &format!("    {};\n", call.jet_param_grad(at, "x", "v", &format!("-a{i}")));
+        }
+        let jet = format!("{sum}    return log_sum_exp_jet(s);\n");
+        add_generated_jets(program, "convex_jets", &jet, &(sum + &reverse)).map(Some)
     }
 
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
