@@ -51,6 +51,7 @@ impl Part {
 pub struct Composer {
     parts: Vec<Part>,
     generated: usize,
+    running_index: bool,
 }
 
 impl Composer {
@@ -68,6 +69,12 @@ impl Composer {
             }
         }
         Ok(())
+    }
+
+    /// Says that jets read parameters, or add to their gradient, at an index that is no constant. Software Vulkan is several times slower
+    /// at that than the CPU, which then does the passes there.
+    pub fn runs_over_params(&mut self) {
+        self.running_index = true;
     }
 
     /// A stem that no other part of this program has, for generated code.

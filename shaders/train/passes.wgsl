@@ -19,10 +19,10 @@ struct Settings {
 
 // Storage, not uniform: lavapipe compiles a shader anew for every value of a uniform that a loop's end depends on.
 @group(0) @binding(0) var<storage, read> settings: Settings;
-@group(0) @binding(2) var<storage, read> batch: array<f32>;                    // x[dim][point], v[dim][point], adjoints[3][point]
-@group(0) @binding(3) var<storage, read_write> found: array<f32>;              // energy[point], grad[dim][point]; or jets[3][point]
-@group(0) @binding(4) var<storage, read_write> columns: array<f32>;            // gradients[param][column]
-@group(0) @binding(5) var<storage, read_write> sums: array<f32>;               // gradients[param][sum]
+@group(0) @binding(2) var<storage, read> batch: array<Lane>;                   // x[block][point], v[block][point]
+@group(0) @binding(3) var<storage, read> adjoints_of: array<vec4<f32>>;        // of values, slopes, curvatures[point]
+@group(0) @binding(4) var<storage, read_write> found: array<f32>;              // energy[point], grad[dim][point]; jets[3][point]; gradients[param][sum]
+@group(0) @binding(5) var<storage, read_write> columns: array<f32>;            // gradients[param][column]
 @group(0) @binding(6) var<storage, read_write> proven: array<atomic<u32>>;     // invocations that ran to their end, a word a dispatch
 
 var<private> run: Settings;
@@ -41,16 +41,9 @@ fn end(whole: bool) {
 // The point of a round of this dispatch; there may be none of this number.
 fn point_of(round: u32) -> u32 { return (run.first_round + round) * run.columns + column; }
 
-// Reads the rows of `batch` from `row` on.
+// Reads the rows of blocks from `row` on.
 fn read_point(row: u32, point: u32, x: ptr<function, Point>) {
-    for (var b = 0u; b < blocks(); b++) {
-        var lane = Lane(0.0);
-        for (var l = 0u; l < LANES; l++) {
-            let i = b * LANES + l;
-            if (i < DIM) { lane[l] = batch[(row + i) * run.points + point]; }
-        }
-        (*x)[b] = lane;
-    }
+    for (var b = 0u; b < blocks(); b++) { (*x)[b] = batch[(row + b) * run.points + point]; }
 }
 
 @compute @workgroup_size(64)
@@ -101,7 +94,7 @@ fn jets(@builtin(global_invocation_id) id: vec3<u32>) {
         let point = point_of(round);
         if (point < run.points) {
             read_point(0u, point, &x);
-            read_point(DIM, point, &v);
+            read_point(BLOCKS, point, &v);
             let of_point = jet(&x, &v);
             found[point] = of_point.x;
             found[run.points + point] = of_point.y;
@@ -122,15 +115,9 @@ fn param_grads(@builtin(global_invocation_id) id: vec3<u32>) {
     for (; round < run.rounds; round++) {
         let point = point_of(round);
         if (point < run.points) {
-            let row = 2u * DIM * run.points + point;
             read_point(0u, point, &x);
-            var adjoints = vec3<f32>(batch[row], 0.0, 0.0);
-            if (run.directions != 0u) {
-                read_point(DIM, point, &v);
-                adjoints.y = batch[row + run.points];
-                adjoints.z = batch[row + 2u * run.points];
-            }
-            jet_param_grad(&x, &v, adjoints);
+            if (run.directions != 0u) { read_point(BLOCKS, point, &v); }
+            jet_param_grad(&x, &v, adjoints_of[point].xyz);
         }
     }
     end_param_grads();
@@ -152,7 +139,7 @@ fn sum_columns(@builtin(global_invocation_id) id: vec3<u32>) {
             sum += columns[at];
             turns++;
         }
-        sums[column] = sum;
+        found[column] = sum;
     }
     end(param >= run.params || turns * run.sums == run.columns);
 }

@@ -12,6 +12,8 @@ use crate::{
 
 /// The text is written out coordinate by coordinate.
 const MOST_DIM: usize = 32;
+/// Above, jets are loops: software Vulkan takes half a second to compile them written out in 8 dimensions, 9 s in 24.
+const MOST_WRITTEN: usize = 12;
 
 /// E(x) = ½ |Lᵀ(x − m)|², L being lower triangular with the diagonal exp(l): the Gaussian of mean m and precision L Lᵀ, at any
 /// parameters.
@@ -219,6 +221,11 @@ impl Trainable for CholeskyGaussian {
 
     fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
         let dim = self.dim;
+        if dim > MOST_WRITTEN {
+            program.runs_over_params();
+            program.add("cholesky_gaussian_jets", include_str!("../../shaders/train/cholesky_gaussian.wgsl"))?;
+            return Ok(Some(Call::new("cholesky_gaussian_jets", &[])));
+        }
         let stem = format!("cholesky_gaussian_jets_{dim}");
         let body = whitened_text(self, "x", "z", true) + &whitened_text(self, "v", "w", false);
         let jet = format!(

@@ -2,19 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    Composer, MAX_CACHED_PARAMS, Part, Program, UNROLLED_DIM, check_dim, lanes, params::params_text, parse, points, shape_text,
-    unroll,
-};
+use super::{Composer, Part, Program, UNROLLED_DIM, check_dim, lanes, params::params_text, parse, points, shape_text, unroll};
 use crate::{Result, train::Trainable};
 
+/// More parameters than this take software Vulkan too long to compile: two seconds for a mixture with 144, five for one with 272.
+const MOST_SOFTWARE_PARAMS: usize = 256;
 /// The entry points, in their order.
 const PASSES: [&str; 5] = ["energies", "energies_and_grads", "jets", "param_grads", "sum_columns"];
 
 impl Program {
     /// The passes of training, or none where the energy has no jets in WGSL ([`Trainable::compose_jets`]). `software` writes the text as
-    /// software Vulkan runs it best; [`caches_params`](Self::caches_params) then also says whether gradients in the parameters are summed
-    /// in variables.
+    /// software Vulkan runs it best, with parameters and their gradients in variables; then there is none either where these are more than
+    /// 256, or are [indexed at run time](Composer::runs_over_params), or where a point has more than 32 coordinates.
     ///
     /// # Errors
     /// As [`Program::new`].
@@ -24,8 +23,9 @@ impl Program {
         let mut composer = Composer::default();
         let call = target.compose(&mut composer)?;
         let Some(jets) = target.compose_jets(&mut composer)? else { return Ok(None) };
-        let unrolled = software && dim <= UNROLLED_DIM;
-        let cached = unrolled && params <= MAX_CACHED_PARAMS;
+        if software && (dim > UNROLLED_DIM || params > MOST_SOFTWARE_PARAMS || composer.running_index) {
+            return Ok(None);
+        }
         let header = shape_text(dim, 1)
             + &format!(
                 "const NOISY = false;\n\
@@ -38,8 +38,8 @@ impl Program {
                 jet = jets.jet("0u", "x", "v"),
                 jet_param_grad = jets.jet_param_grad("0u", "x", "v", "adjoints"),
             )
-            + &params_text(params, cached)
-            + &param_grads_text(params, cached, lanes(dim).0);
+            + &params_text(params, software)
+            + &param_grads_text(params, software, lanes(dim).0);
         let mut parts = points(dim, include_str!("../../shaders/whole.wgsl"), header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
@@ -47,11 +47,11 @@ impl Program {
         parts.push(Part::new("passes", include_str!("../../shaders/train/passes.wgsl")));
         let mut program = parse(&parts, energy, |_| Ok(()))?;
         program.expect(&PASSES, 7)?;
-        if unrolled {
+        if software {
             let text = unroll::unroll(&program.source, lanes(dim).1);
             program = parse(&[Part { name: "program".into(), source: text }], 0..1, |_| Ok(()))?;
         }
-        Ok(Some(Self { caches_params: cached, ..program }))
+        Ok(Some(Self { caches_params: software, ..program }))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 const MOST_POINTS: usize = 16_384;
 const WORKGROUP: usize = 64;
 /// Invocations of a dispatch at most, on software Vulkan and elsewhere: enough to keep the device busy. Each costs a column of gradients.
-const MOST_COLUMNS: [usize; 2] = [256, 4096];
+const MOST_COLUMNS: [usize; 2] = [128, 4096];
 /// Sums over columns that the host adds up, a parameter.
 const SUMS: usize = 32;
 /// A dispatch may be as short as a round, and there is one of sums.
@@ -53,9 +53,9 @@ pub(super) struct JetPasses {
     submissions: Submissions,
     params: wgpu::Buffer,
     batch: wgpu::Buffer,
+    adjoints: wgpu::Buffer,
     found: wgpu::Buffer,
     columns: wgpu::Buffer,
-    sums: wgpu::Buffer,
     /// Rounds of a dispatch at most: less than all of them once a driver has cut loops short.
     most_rounds: usize,
     /// Points and directions of the last jets, `[dim][point]`.
@@ -85,9 +85,9 @@ impl JetPasses {
             submissions: Submissions::new(gpu, MOST_DISPATCHES),
             params: gpu.buffer_with("params", bytemuck::cast_slice(&padded(&target.params()))),
             batch: gpu.buffer("batch", 0, STATE),
-            found: gpu.buffer("found", 0, STATE),
+            adjoints: gpu.buffer("adjoints", 0, STATE),
+            found: gpu.buffer("found", 4 * (params_len * SUMS) as u64, STATE),
             columns: gpu.buffer("columns", 0, STATE),
-            sums: gpu.buffer("sums", 4 * (params_len * SUMS) as u64, STATE),
             most_rounds: usize::MAX,
             x: Vec::new(),
             v: Vec::new(),
@@ -101,7 +101,7 @@ impl JetPasses {
             return Ok(());
         }
         let params = if self.program.caches_params() { Uniform } else { Read };
-        let (layout, pipeline) = pipeline(&self.gpu, entry, &self.module, &[params, Read, Write, Write, Write, Write])?;
+        let (layout, pipeline) = pipeline(&self.gpu, entry, &self.module, &[params, Read, Read, Write, Write, Write])?;
         self.layout.get_or_insert(layout);
         self.pipelines.insert(entry, pipeline);
         Ok(())
@@ -109,7 +109,7 @@ impl JetPasses {
 
     /// The batches of so many points: each fits a binding.
     fn batches(&self, points: usize) -> Result<Vec<Range<usize>>> {
-        let bytes = 4 * (2 * self.dim + 3) as u64;
+        let bytes = 8 * self.padded_dim() as u64;
         let allowed = self.gpu.device().limits().max_storage_buffer_binding_size;
         let most = MOST_POINTS.min((allowed / bytes) as usize / WORKGROUP * WORKGROUP);
         if most == 0 {
@@ -130,21 +130,35 @@ impl JetPasses {
         Ok(points.next_multiple_of(WORKGROUP).min(most).min(fitting))
     }
 
-    /// Writes rows of `batch` from a row on: those of a range of points out of all.
-    fn write(&mut self, row: usize, rows: &[f32], all: usize, points: &Range<usize>) {
-        let n = points.len();
-        let grown = grow(&self.gpu, &mut self.batch, "batch", 4 * ((2 * self.dim + 3) * n) as u64);
-        let grown = grow(&self.gpu, &mut self.found, "found", 4 * ((self.dim + 1).max(3) * n) as u64) || grown;
+    /// Coordinates of a point in whole lanes.
+    fn padded_dim(&self) -> usize {
+        let (lanes, blocks) = lanes(self.dim);
+        lanes * blocks
+    }
+
+    /// Writes a range of points out of all, `[dim][point]`, and their directions, where there are any, as lanes, `[block][point]`.
+    fn write(&mut self, x: &[f32], v: &[f32], range: &Range<usize>) {
+        let (n, all, (lanes, _)) = (range.len(), x.len() / self.dim, lanes(self.dim));
+        let padded = self.padded_dim() * n;
+        let mut grown = false;
+        for (buffer, label, numbers) in [
+            (&mut self.batch, "batch", 2 * padded),
+            (&mut self.adjoints, "adjoints", 4 * n),
+            (&mut self.found, "found", (self.dim + 1).max(3) * n),
+        ] {
+            grown |= grow(&self.gpu, buffer, label, 4 * numbers as u64);
+        }
         if grown {
             self.bind = None;
         }
-        let at = 4 * (row * n) as u64;
-        if n == all {
-            self.gpu.queue().write_buffer(&self.batch, at, bytemuck::cast_slice(rows));
-        } else {
-            let own: Vec<f32> = rows.chunks_exact(all).flat_map(|row| &row[points.clone()]).copied().collect();
-            self.gpu.queue().write_buffer(&self.batch, at, bytemuck::cast_slice(&own));
+        let mut packed = vec![0f32; padded * if v.is_empty() { 1 } else { 2 }];
+        for (rows, packed) in [x, v].into_iter().zip(packed.chunks_exact_mut(padded)) {
+            for (i, row) in rows.chunks_exact(all).enumerate() {
+                let block = &mut packed[i / lanes * lanes * n..][..lanes * n];
+                block.iter_mut().skip(i % lanes).step_by(lanes).zip(&row[range.clone()]).for_each(|(to, &from)| *to = from);
+            }
         }
+        self.gpu.queue().write_buffer(&self.batch, 0, bytemuck::cast_slice(&packed));
     }
 
     /// Runs an entry over a batch that was written, and reads numbers of `found`, or all sums of gradients. Where the driver cuts loops
@@ -200,7 +214,7 @@ impl JetPasses {
         let sums = self.params_len * SUMS;
         dispatches.push(dispatch("sum_columns", all, sums.div_ceil(WORKGROUP)));
         let clear = |encoder: &mut wgpu::CommandEncoder| encoder.clear_buffer(&self.columns, 0, None);
-        self.submissions.run(&bind, &dispatches, clear, &self.sums, sums)
+        self.submissions.run(&bind, &dispatches, clear, &self.found, sums)
     }
 
     fn bind(&mut self) -> Result<wgpu::BindGroup> {
@@ -208,7 +222,7 @@ impl JetPasses {
             return Ok(bind.clone());
         }
         let Some(layout) = &self.layout else { return Err(Error::Device("no pass was compiled".into())) };
-        let buffers = [&self.params, &self.batch, &self.found, &self.columns, &self.sums, self.submissions.proof()];
+        let buffers = [&self.params, &self.batch, &self.adjoints, &self.found, &self.columns, self.submissions.proof()];
         let buffers = buffers.map(|buffer| buffer.as_entire_binding());
         let entries: Vec<_> = std::iter::once(self.submissions.settings::<Settings>())
             .chain(buffers)
@@ -258,7 +272,7 @@ impl Passes for JetPasses {
         let mut grads = vec![0.0; x.len()];
         for batch in self.batches(points)? {
             let n = batch.len();
-            self.write(0, x, points, &batch);
+            self.write(x, &[], &batch);
             let found = self.run("energies_and_grads", n, (1 + dim) * n)?;
             let mut rows = found.chunks_exact(n);
             energies.extend(rows.next().into_iter().flatten().map(|&e| f64::from(e)));
@@ -278,8 +292,7 @@ impl Passes for JetPasses {
         let mut jets = Jets::default();
         for batch in &batches {
             let n = batch.len();
-            self.write(0, x, points, batch);
-            self.write(self.dim, v, points, batch);
+            self.write(x, v, batch);
             let found = self.run(entry, n, parts * n)?;
             let all = [&mut jets.values, &mut jets.slopes, &mut jets.curvatures];
             for (all, own) in all.into_iter().zip(found.chunks_exact(n)) {
@@ -298,19 +311,19 @@ impl Passes for JetPasses {
             ));
         }
         adjoints.check(points)?;
-        let narrow: Vec<f32> = [&adjoints.values, &adjoints.slopes, &adjoints.curvatures]
-            .into_iter()
-            .flat_map(|all| (0..points).map(|point| all.get(point).map_or(0.0, |&adjoint| adjoint as f32)))
-            .collect();
         let mut grad = vec![0.0; self.params_len];
         for batch in self.batches(points)? {
             if !self.held {
                 let (x, v) = (std::mem::take(&mut self.x), std::mem::take(&mut self.v));
-                self.write(0, &x, points, &batch);
-                self.write(self.dim, &v, points, &batch);
+                self.write(&x, &v, &batch);
                 (self.x, self.v) = (x, v);
             }
-            self.write(2 * self.dim, &narrow, points, &batch);
+            let narrow = |point| {
+                let [values, slopes, curvatures] = adjoints.of(point).map(|adjoint| adjoint as f32);
+                [values, slopes, curvatures, 0.0]
+            };
+            let own: Vec<_> = batch.clone().map(narrow).collect();
+            self.gpu.queue().write_buffer(&self.adjoints, 0, bytemuck::cast_slice(&own));
             let sums = self.run("param_grads", batch.len(), 0)?;
             for (grad, sums) in grad.iter_mut().zip(sums.chunks_exact(SUMS)) {
                 *grad += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();

@@ -7,7 +7,8 @@ use ergodic::{
     energy::{Call, Energy, Params},
     program::Composer,
     random::{Draws, Stream, key},
-    train::{Adjoints, At, Block, Order, Passes, Trainable, passes},
+    train::{Adjoints, At, Block, Order, Passes, Trainable, TrainableConvex, passes},
+    wgpu,
 };
 
 use crate::{
@@ -25,13 +26,18 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
     let large: [(&str, Arc<dyn Trainable>); 3] = [
         ("gaussian_12", Arc::new(cholesky_gaussian(12))),
         ("mixture_of_32", Arc::new(softmax_mixture(32, 3))),
-        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
+        ("mixture_9", Arc::new(softmax_mixture(5, 9))),
     ];
     for (name, energy) in trainable().into_iter().chain(large) {
         let other = energy.clone();
         suite = suite
             .gpu(format!("passes over {name} agree with the twin"), move |gpu| agree(&gpu, &energy, &energy, 700).unwrap())
             .gpu(format!("losses of {name} agree with the twin"), move |gpu| losses_agree(&gpu, &other));
+    }
+    for (name, energy) in trainable().into_iter().chain(loops()) {
+        suite = suite.gpu(format!("passes over {name} as other devices run them agree with the twin"), move |gpu| {
+            agree(&no_software(&gpu), &energy, &energy, 700).unwrap();
+        });
     }
     let faults = [
         ("the sign of a jet's curvature", "return vec3<f32>(jet.xy, -jet.z);", "let given = adjoints;"),
@@ -73,6 +79,23 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             passes.set_params(&twin().params()).unwrap();
             assert!(passes.param_grad(&adjoints(2)).is_err());
         })
+}
+
+/// Energies whose jets are loops over parameters, which are left to the CPU on software Vulkan.
+fn loops() -> [(&'static str, Arc<dyn Trainable>); 4] {
+    let parts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(14)), Arc::new(softmax_mixture(2, 14))];
+    [
+        ("gaussian_13", Arc::new(cholesky_gaussian(13))),
+        ("gaussian_32", Arc::new(cholesky_gaussian(32))),
+        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
+        ("convex_14", Arc::new(TrainableConvex::new(&[0.5, 1.0], parts).unwrap())),
+    ]
+}
+
+/// The same device, which says that it is not software: its programs are those of other devices.
+fn no_software(gpu: &Gpu) -> Gpu {
+    let info = wgpu::AdapterInfo { device_type: wgpu::DeviceType::Other, ..gpu.info().clone() };
+    Gpu::from_parts(gpu.device().clone(), gpu.queue().clone(), info)
 }
 
 fn twin() -> Arc<dyn Trainable> {
