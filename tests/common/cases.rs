@@ -178,6 +178,17 @@ pub fn trainable() -> Vec<Case<dyn Trainable>> {
     ]
 }
 
+/// Energies whose jets are loops over parameters, which are left to the CPU on software Vulkan.
+pub fn trainable_by_loops() -> Vec<Case<dyn Trainable>> {
+    let parts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(14)), Arc::new(softmax_mixture(2, 14))];
+    vec![
+        ("gaussian_13", Arc::new(cholesky_gaussian(13))),
+        ("gaussian_32", Arc::new(cholesky_gaussian(32))),
+        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
+        ("convex_14", Arc::new(TrainableConvex::new(&[0.5, 1.0], parts).unwrap())),
+    ]
+}
+
 /// A Gaussian to be trained whose parameters are all different.
 pub fn cholesky_gaussian(dim: usize) -> CholeskyGaussian {
     let start = CholeskyGaussian::isotropic(vec![0.0; dim], 1.0).unwrap();

@@ -7,14 +7,14 @@ use ergodic::{
     energy::{Call, Energy, Params},
     program::Composer,
     random::{Draws, Stream, key},
-    train::{Adjoints, At, Block, Order, Passes, Trainable, TrainableConvex, passes},
+    train::{Adjoints, At, Block, Order, Passes, Trainable, passes},
     wgpu,
 };
 
 use crate::{
     common::{
         Suite,
-        cases::{cholesky_gaussian, softmax_mixture, trainable},
+        cases::{cholesky_gaussian, softmax_mixture, trainable, trainable_by_loops},
     },
     losses::losses,
 };
@@ -34,7 +34,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             .gpu(format!("passes over {name} agree with the twin"), move |gpu| agree(&gpu, &energy, &energy, 700).unwrap())
             .gpu(format!("losses of {name} agree with the twin"), move |gpu| losses_agree(&gpu, &other));
     }
-    for (name, energy) in trainable().into_iter().chain(loops()) {
+    for (name, energy) in trainable().into_iter().chain(trainable_by_loops()) {
         suite = suite.gpu(format!("passes over {name} as other devices run them agree with the twin"), move |gpu| {
             agree(&no_software(&gpu), &energy, &energy, 700).unwrap();
         });
@@ -79,17 +79,6 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             passes.set_params(&twin().params()).unwrap();
             assert!(passes.param_grad(&adjoints(2)).is_err());
         })
-}
-
-/// Energies whose jets are loops over parameters, which are left to the CPU on software Vulkan.
-fn loops() -> [(&'static str, Arc<dyn Trainable>); 4] {
-    let parts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(14)), Arc::new(softmax_mixture(2, 14))];
-    [
-        ("gaussian_13", Arc::new(cholesky_gaussian(13))),
-        ("gaussian_32", Arc::new(cholesky_gaussian(32))),
-        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
-        ("convex_14", Arc::new(TrainableConvex::new(&[0.5, 1.0], parts).unwrap())),
-    ]
 }
 
 /// The same device, which says that it is not software: its programs are those of other devices.
