@@ -8,6 +8,7 @@ use crate::{
     Backend, Error, Result,
     energy::{Energy, Params},
     error::finite,
+    net::Langevin,
 };
 
 /// Points that one thread sums up together: sums have a fixed order, so the same parameters come out twice.
@@ -142,6 +143,11 @@ pub trait Trainable: Energy {
     /// Errors of the device.
     fn own_passes(&self, _backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
         Ok(None)
+    }
+
+    /// Langevin chains of its own, where they are better than the engine's.
+    fn own_langevin(&self, _backend: &Backend) -> Option<Langevin> {
+        None
     }
 }
 
