@@ -127,7 +127,12 @@ pub struct Walks {
 enum Mover {
     Engine(Box<dyn Chains>),
     /// A network's own, of so many chains; those that stopped, in all.
-    Layers { langevin: Langevin, walk: Walk, chains: usize, stopped: u64 },
+    Layers {
+        langevin: Box<Langevin>,
+        walk: Walk,
+        chains: usize,
+        stopped: u64,
+    },
 }
 
 impl Mover {
@@ -139,9 +144,10 @@ impl Mover {
         seed: u64,
         first_step: u64,
     ) -> Result<Self> {
-        if let (Some([step_size, temperature]), Some(langevin)) = (contrastive.kernel.langevin(), target.own_langevin(backend)) {
+        if let (Some([step_size, temperature]), Some(langevin)) = (contrastive.kernel.langevin(), target.own_langevin(backend))
+        {
             let walk = Walk { step_size, temperature, steps: contrastive.steps, seed, first_step, first_chain: 0 };
-            return Ok(Self::Layers { langevin, walk, chains, stopped: 0 });
+            return Ok(Self::Layers { langevin: Box::new(langevin), walk, chains, stopped: 0 });
         }
         let chains = backend
             .chains_of(target.clone(), contrastive.kernel.clone())
