@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Activation, Network, fused, network::Tape, passes::GpuPasses, product::Form};
+use super::{Activation, Langevin, Network, fused, network::Tape, passes::GpuPasses, product::Form};
 use crate::{
     Backend, Error, Result,
     energy::{Call, Energy, Params},
@@ -160,5 +160,9 @@ impl Trainable for Mlp {
 
     fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
         Ok(backend.gpu().map(|gpu| Box::new(GpuPasses::new(gpu, self, Form::of(gpu))) as Box<dyn Passes>))
+    }
+
+    fn own_langevin(&self, backend: &Backend) -> Option<Langevin> {
+        backend.gpu().map(|gpu| Langevin::new(gpu, self))
     }
 }

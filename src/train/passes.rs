@@ -9,6 +9,7 @@ use crate::{
     Backend, Error, Result,
     energy::{Call, Energy, Params},
     error::finite,
+    net::Langevin,
     program::Composer,
 };
 
@@ -162,6 +163,11 @@ pub trait Trainable: Energy {
     /// Errors of the device.
     fn own_passes(&self, _backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
         Ok(None)
+    }
+
+    /// Langevin chains of its own, where they are better than the engine's.
+    fn own_langevin(&self, _backend: &Backend) -> Option<Langevin> {
+        None
     }
 }
 
