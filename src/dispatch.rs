@@ -1,6 +1,6 @@
 //! Dispatches that are no steps of chains: their pipelines, and submissions that prove their completion.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -95,7 +95,7 @@ pub(crate) struct Proof {
 pub(crate) struct Dispatch<'a, T> {
     pub(crate) pipeline: &'a wgpu::ComputePipeline,
     pub(crate) settings: T,
-    pub(crate) groups: u32,
+    pub(crate) groups: [u32; 3],
     pub(crate) invocations: u32,
 }
 
@@ -132,7 +132,7 @@ impl Submissions {
         &self.proof
     }
 
-    /// Runs what `before` records, then the dispatches, and reads the first numbers of a buffer.
+    /// Runs what `before` records, then the dispatches, if any, and reads a range of the numbers of a buffer.
     ///
     /// # Errors
     /// [`Error::CutShort`] where not all invocations ran to their end; errors of the device.
@@ -142,7 +142,7 @@ impl Submissions {
         dispatches: &[Dispatch<'_, T>],
         before: impl FnOnce(&mut wgpu::CommandEncoder),
         read: &wgpu::Buffer,
-        numbers: usize,
+        range: Range<usize>,
     ) -> Result<Vec<f32>> {
         let mut settings = vec![0u8; dispatches.len() * ROW];
         let (canary_scale, canary_offset) = canary(CANARY_STEPS);
@@ -153,8 +153,10 @@ impl Submissions {
             bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&dispatch.settings));
             bytes[..size_of::<Proof>()].copy_from_slice(bytemuck::bytes_of(&proof));
         }
-        self.gpu.queue().write_buffer(&self.settings, 0, &settings);
-        let (bytes, proof_bytes) = (4 * numbers as u64, 4 * dispatches.len() as u64);
+        if !settings.is_empty() {
+            self.gpu.queue().write_buffer(&self.settings, 0, &settings);
+        }
+        let (bytes, proof_bytes) = (4 * range.len() as u64, 4 * dispatches.len() as u64);
         if self.staging.size() < bytes + proof_bytes {
             self.staging = staging(&self.gpu, bytes + proof_bytes);
         }
@@ -166,11 +168,14 @@ impl Submissions {
             for (row, dispatch) in dispatches.iter().enumerate() {
                 pass.set_pipeline(dispatch.pipeline);
                 pass.set_bind_group(0, bind, &[(row * ROW) as u32]);
-                pass.dispatch_workgroups(dispatch.groups, 1, 1);
+                let [x, y, z] = dispatch.groups;
+                pass.dispatch_workgroups(x, y, z);
             }
         }
-        encoder.copy_buffer_to_buffer(read, 0, &self.staging, 0, bytes);
-        encoder.copy_buffer_to_buffer(&self.proof, 0, &self.staging, bytes, proof_bytes);
+        encoder.copy_buffer_to_buffer(read, 4 * range.start as u64, &self.staging, 0, bytes);
+        if proof_bytes > 0 {
+            encoder.copy_buffer_to_buffer(&self.proof, 0, &self.staging, bytes, proof_bytes);
+        }
         let submission = self.gpu.queue().submit([encoder.finish()]);
         self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
         if let Err(e) = self.gpu.wait(&submission, TIMEOUT, 0) {
@@ -180,7 +185,7 @@ impl Submissions {
         }
         let mut words: Vec<u32> = self.gpu.mapped(&self.staging, bytes + proof_bytes)?;
         self.staging.unmap();
-        let proof = words.split_off(numbers);
+        let proof = words.split_off(range.len());
         if !proof.iter().eq(dispatches.iter().map(|dispatch| &dispatch.invocations)) {
             return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: 0 });
         }

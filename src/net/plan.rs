@@ -187,9 +187,10 @@ impl Plan {
         let Self { form: Form { workgroup, .. }, parts, quads, .. } = self;
         format!(
             "const PARTS = {parts}u;\nconst QUADS = {quads}u;\nconst GROUP = {workgroup}u;\n\
-             fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}",
+             fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}{}",
             self.network.activation().name(),
             include_str!("../../shaders/net/activation.wgsl"),
+            include_str!("../../shaders/proof.wgsl"),
             include_str!("../../shaders/net/passes.wgsl"),
         )
     }

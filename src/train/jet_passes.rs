@@ -200,7 +200,7 @@ impl JetPasses {
         let dispatch = |entry, settings, groups: usize| Dispatch {
             pipeline: &self.pipelines[entry],
             settings,
-            groups: groups as u32,
+            groups: [groups as u32, 1, 1],
             invocations: (groups * WORKGROUP) as u32,
         };
         let mut dispatches: Vec<_> = (0..rounds)
@@ -209,12 +209,12 @@ impl JetPasses {
             .map(|settings| dispatch(entry, settings, columns / WORKGROUP))
             .collect();
         if !reverse {
-            return self.submissions.run(&bind, &dispatches, |_| {}, &self.found, numbers);
+            return self.submissions.run(&bind, &dispatches, |_| {}, &self.found, 0..numbers);
         }
         let sums = self.params_len * SUMS;
         dispatches.push(dispatch("sum_columns", all, sums.div_ceil(WORKGROUP)));
         let clear = |encoder: &mut wgpu::CommandEncoder| encoder.clear_buffer(&self.columns, 0, None);
-        self.submissions.run(&bind, &dispatches, clear, &self.found, sums)
+        self.submissions.run(&bind, &dispatches, clear, &self.found, 0..sums)
     }
 
     fn bind(&mut self) -> Result<wgpu::BindGroup> {
