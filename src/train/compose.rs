@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Block, Order, Trainable, check_params};
+use super::{
+    Block, Order, Passes, Trainable,
+    by_parts::{ConvexPasses, SumPasses, composed_passes},
+    check_params,
+};
 use crate::{
-    Result,
+    Backend, Result,
     energy::{Call, Convex, Energy, LogSumExp, Params, Sum, add_generated_jets, add_log_sum_exp, like_inner},
     program::Composer,
 };
@@ -110,6 +114,10 @@ impl Trainable for TrainableSum {
             energy.jet_param_grad(own, x, v, adjoints, &mut grad[begin..at]);
         }
     }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        composed_passes(self, &self.parts, backend, SumPasses)
+    }
 }
 
 /// [`Convex`] mixture of energies that are trained together, with their log weights: E(x) = −log Σᵢ wᵢ exp(−Eᵢ(x)).
@@ -195,5 +203,9 @@ impl Trainable for TrainableConvex {
             let params = part(params, &mut at, energy);
             energy.jet_param_grad(params, x, v, own.map(|adjoint| -adjoint), &mut grad[begin..at]);
         }
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        composed_passes(self, &self.parts, backend, ConvexPasses)
     }
 }

@@ -4,6 +4,7 @@
 //! jets: a trainable energy needs one forward pass and one reverse pass, from the adjoints of the jets to the gradient in the
 //! parameters ([`Passes`]). Losses, optimisers and data live on the host.
 
+mod by_parts;
 mod compose;
 mod data;
 mod file;

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Block, Order, Trainable, check_params};
+use super::{
+    Block, Order, Passes, Trainable,
+    by_parts::{ScaledPasses, composed_passes},
+    check_params,
+};
 use crate::{
-    Result,
+    Backend, Result,
     energy::{Call, Energy, Params, add_generated, add_generated_jets},
     error::positive,
     program::Composer,
@@ -125,5 +129,9 @@ impl Trainable for TrainableScaled {
         grad[0] += adjoints.iter().zip(jet).map(|(adjoint, of)| adjoint * of).sum::<f64>();
         let factor = params[0].exp();
         self.part.jet_param_grad(&params[1..], x, v, adjoints.map(|adjoint| factor * adjoint), &mut grad[1..]);
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        composed_passes(self, std::slice::from_ref(&self.part), backend, ScaledPasses)
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ergodic::{
     Backend, Error, Gpu, Result,
     energy::{Call, Energy, Params},
+    net::{Activation, Mlp},
     program::Composer,
     random::{Draws, Stream, key},
-    train::{Adjoints, At, Block, Order, Passes, Trainable, passes},
+    train::{Adjoints, At, Block, Order, Passes, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes},
     wgpu,
 };
 
@@ -38,6 +39,14 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         suite = suite.gpu(format!("passes over {name} as other devices run them agree with the twin"), move |gpu| {
             agree(&no_software(&gpu), &energy, &energy, 700).unwrap();
         });
+    }
+    for (name, energy) in by_parts() {
+        let other = energy.clone();
+        suite = suite
+            .gpu(format!("passes over {name}, part by part, agree with the twin"), move |gpu| {
+                agree(&gpu, &energy, &energy, 300).unwrap();
+            })
+            .gpu(format!("losses of {name} agree with the twin"), move |gpu| losses_agree(&gpu, &other));
     }
     let faults = [
         ("the sign of a jet's curvature", "return vec3<f32>(jet.xy, -jet.z);", "let given = adjoints;"),
@@ -81,6 +90,19 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         })
 }
 
+/// Composed energies with a network in them, which has passes of its own.
+fn by_parts() -> [(&'static str, Arc<dyn Trainable>); 3] {
+    let network: Arc<dyn Trainable> = Arc::new(Mlp::new(2, &[20, 12], Activation::Silu, 3).unwrap().confined(0.3).unwrap());
+    let sum: Arc<dyn Trainable> = Arc::new(TrainableSum::new([network.clone(), twin()]).unwrap());
+    let scaled: Arc<dyn Trainable> = Arc::new(TrainableScaled::new(1.4, network.clone()).unwrap());
+    let parts = [network, Arc::new(cholesky_gaussian(2)), sum.clone()];
+    [
+        ("a network plus a mixture", sum),
+        ("a scaled network", scaled),
+        ("a convex mixture with networks", Arc::new(TrainableConvex::new(&[0.5, 1.0, 0.8], parts).unwrap())),
+    ]
+}
+
 /// The same device, which says that it is not software: its programs are those of other devices.
 fn no_software(gpu: &Gpu) -> Gpu {
     let info = wgpu::AdapterInfo { device_type: wgpu::DeviceType::Other, ..gpu.info().clone() };
@@ -118,7 +140,7 @@ fn near(what: &str, found: &[f64], truth: &[f64], bound: f64) -> Result<(), Stri
 fn agree(gpu: &Gpu, energy: &Arc<dyn Trainable>, twin: &Arc<dyn Trainable>, points: usize) -> Result<(), String> {
     let dim = energy.dim();
     let mut found = passes(energy, &Backend::gpu_of(gpu.clone())).unwrap();
-    assert!(format!("{found:?}").starts_with("JetPasses"), "these are no passes on the GPU");
+    assert!(!format!("{found:?}").starts_with("CpuPasses"), "these are no passes on the GPU");
     let mut truth = passes(twin, &Backend::cpu()).unwrap();
     let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
     let (x, v, adjoints) = batch(dim, points);
