@@ -243,8 +243,10 @@ fn finds(suite: Suite, name: &str, loss: Loss, variance: f64) -> Suite {
     let (name, same) = (format!("{name} finds the optimum"), loss.clone());
     let suite = suite.test(&*name, move || body(&Backend::cpu(), &same));
     let suite = if is_long { suite.long() } else { suite };
+    // Mixtures are learned on the GPU by every loss in any case (mixture.rs).
+    let on_gpu = matches!(loss, Loss::ImplicitScoreMatching);
     let suite = suite.gpu(&*name, move |gpu| body(&Backend::gpu_of(gpu), &loss));
-    if is_long { suite.long() } else { suite }
+    if on_gpu { suite } else { suite.long() }
 }
 
 fn misses(loss: &Loss, variance: f64, fault: Fault) {
