@@ -4,15 +4,18 @@
 //! jets: a trainable energy needs one forward pass and one reverse pass, from the adjoints of the jets to the gradient in the
 //! parameters ([`Passes`]). Losses, optimisers and data live on the host.
 
+mod by_parts;
 mod compose;
 mod data;
 mod file;
+mod jet_passes;
 mod judge;
 mod loss;
 mod negative;
 mod noise;
 mod optimizer;
 mod passes;
+mod scaled;
 mod trainer;
 
 pub use compose::{TrainableConvex, TrainableSum};
@@ -25,4 +28,5 @@ pub use noise::Noise;
 pub use optimizer::{Optimizer, Rule};
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
 pub(crate) use passes::{check_params, check_points};
+pub use scaled::TrainableScaled;
 pub use trainer::{Trainer, Training, Update};
