@@ -23,7 +23,7 @@ pub use data::{Data, Standard, Toy};
 pub use file::load;
 pub use judge::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein};
 pub use loss::{At, Loss, LossAt};
-pub use negative::{Contrastive, Negatives, Walks};
+pub use negative::{Contrastive, Negatives, Walks, walk};
 pub use noise::Noise;
 pub use optimizer::{Optimizer, Rule};
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
