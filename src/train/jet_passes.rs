@@ -66,7 +66,7 @@ pub(super) struct JetPasses {
 }
 
 impl JetPasses {
-    /// None where the energy has no jets in WGSL.
+    /// None where the energy has no jets in WGSL, or so many parameters (some 130,000) that their sums are more than a dispatch.
     pub(super) fn new(gpu: &Gpu, target: &dyn Trainable) -> Result<Option<Self>> {
         let Some(program) = Program::training(target, gpu.is_software())? else { return Ok(None) };
         let module = gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -74,6 +74,9 @@ impl JetPasses {
             source: wgpu::ShaderSource::Wgsl(program.source().into()),
         });
         let params_len = target.params().len();
+        if (params_len * SUMS).div_ceil(WORKGROUP) > gpu.device().limits().max_compute_workgroups_per_dimension as usize {
+            return Ok(None);
+        }
         Ok(Some(Self {
             dim: target.dim(),
             params_len,

@@ -172,7 +172,8 @@ pub trait Trainable: Energy {
 }
 
 /// Batched passes over an energy on a backend: its own ones, else those over its jets in WGSL where the backend is a GPU, else a point
-/// at a time on the CPU.
+/// at a time on the CPU. On software Vulkan the CPU also has the energies that it is faster at: of more than 32 coordinates or 256
+/// parameters, and of parameters that are read in loops ([`Program::training`](crate::Program::training)).
 ///
 /// # Errors
 /// [`Error::Shader`] where the jets' text is wrong; errors of the device.
