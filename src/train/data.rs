@@ -1,11 +1,8 @@
-//! Data: sets in the plane from the engine's random numbers, `.npy` and CSV files, and their standardisation.
+//! Data: `.npy` and CSV files, and their standardisation.
 
-use std::{f64::consts::TAU, path::Path};
+use std::path::Path;
 
-use crate::{
-    Error, Result,
-    random::{Draws, Stream, key},
-};
+use crate::{Error, Result};
 
 /// Points to learn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,83 +18,6 @@ pub struct Standard {
     pub mean: Vec<f64>,
     /// What was divided by.
     pub sd: Vec<f64>,
-}
-
-/// Data sets in the plane, of about unit width or a few of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Toy {
-    /// Two interleaved half circles of radius 1, with noise of sd 0.1.
-    Moons,
-    /// Circles of radii 1 and 2, with noise of sd 0.08.
-    Rings,
-    /// Gaussians of sd 0.2 at eight points of a circle of radius 2.
-    EightGaussians,
-    /// Five arms of a pinwheel.
-    Pinwheel,
-    /// The eight black squares of a 4 × 4 board of side 4.
-    Checkerboard,
-    /// A spiral of one and a half turns, the swiss roll seen from its side.
-    SwissRoll,
-    /// Two spirals that go round each other.
-    Spirals,
-}
-
-impl Toy {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Moons, Self::Rings, Self::EightGaussians, Self::Pinwheel, Self::Checkerboard, Self::SwissRoll, Self::Spirals];
-
-    /// The point that these random numbers give.
-    fn point(self, draws: &Draws) -> [f64; 2] {
-        let mut z = [0.0; 2];
-        draws.normals(0, &mut z);
-        let (u, w) = (draws.uniform(1), draws.uniform(2));
-        let around = |centre: [f64; 2], sd: f64| [centre[0] + sd * z[0], centre[1] + sd * z[1]];
-        let on_circle = |radius: f64, turn: f64| [radius * (TAU * turn).cos(), radius * (TAU * turn).sin()];
-        match self {
-            Self::Moons => {
-                let [x, y] = on_circle(1.0, 0.5 * u);
-                around(if w < 0.5 { [x - 0.5, y - 0.25] } else { [0.5 - x, 0.25 - y] }, 0.1)
-            }
-            Self::Rings => around(on_circle(if w < 0.5 { 1.0 } else { 2.0 }, u), 0.08),
-            Self::EightGaussians => around(on_circle(2.0, (8.0 * u).floor() / 8.0), 0.2),
-            Self::Pinwheel => {
-                // Johnson et al. 2016: a Gaussian along a ray, turned by an angle that grows with the radius.
-                let (r, t) = (1.0 + 0.3 * z[0], 0.1 * z[1]);
-                let turn = (5.0 * u).floor() / 5.0 * TAU + 0.25 * r.exp();
-                [2.0 * (r * turn.cos() - t * turn.sin()), 2.0 * (r * turn.sin() + t * turn.cos())]
-            }
-            Self::Checkerboard => {
-                let column = (4.0 * u).floor();
-                let row = 2.0 * (2.0 * w).floor() + column % 2.0;
-                [4.0 * u - 2.0, row - 2.0 + draws.uniform(3)]
-            }
-            Self::SwissRoll => {
-                let t = 1.5 * TAU / 2.0 * (1.0 + 2.0 * u);
-                around([t * t.cos() / 5.0, t * t.sin() / 5.0], 0.1)
-            }
-            Self::Spirals => {
-                let t = 1.5 * TAU * u.sqrt();
-                let sign = if w < 0.5 { 1.0 } else { -1.0 };
-                around([sign * -t.cos() * t / 3.0, sign * t.sin() * t / 3.0], 0.1)
-            }
-        }
-    }
-
-    /// So many points, the first of them the same for any number.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] where none are asked for.
-    pub fn draw(self, points: usize, seed: u64) -> Result<Data> {
-        if points == 0 {
-            return Err(Error::setting("points of a data set", 0, "must be at least 1"));
-        }
-        let key = key(seed, Stream::Data, self as u64);
-        let of = |i: usize| self.point(&Draws::new(key, i as u32, 0)).map(|x| x as f32);
-        let all: Vec<_> = (0..points).map(of).collect();
-        Ok(Data { dim: 2, points: (0..2).flat_map(|i| all.iter().map(move |x| x[i])).collect() })
-    }
 }
 
 impl Data {
