@@ -19,6 +19,15 @@ pub(crate) fn add(suite: Suite) -> Suite {
     suite
         .test("data sets are those of their description", sets)
         .test("data sets have the law that is told of them, and not another", laws)
+        .test("densities with a formula are those of the points", || {
+            for toy in [Toy::Pinwheel, Toy::Checkerboard] {
+                has_density(toy, |x| toy.ln_density(x).unwrap()).unwrap();
+            }
+            assert_eq!(Toy::Moons.ln_density([0.0; 2]), None);
+        })
+        .test("planted: a pinwheel that turns the other way is found", || {
+            has_density(Toy::Pinwheel, |[x, y]| Toy::Pinwheel.ln_density([x, -y]).unwrap()).unwrap_err();
+        })
         .test("CSV files: rows and columns of faults are named", csv_files)
         .test("npy files in both orders and types", npy_files)
         .test("standardised data come back", standardized)
@@ -95,6 +104,26 @@ fn laws() {
         let other = if toy == Toy::Rings { Toy::Moons } else { Toy::Rings };
         let (_, p) = worst_cell(toy, &other.law().unwrap());
         assert!(p < 1e-12, "{toy:?} passes for another: {p}");
+    }
+}
+
+/// The mass is one within 10⁻⁴ on a grid, and the mean of −ln p over points the entropy within four standard errors.
+fn has_density(toy: Toy, ln_p: impl Fn([f64; 2]) -> f64) -> Result<(), String> {
+    let (cells, side, points) = (600, 12.0 / 600.0, 50_000);
+    let middle = |i: usize| -6.0 + side * (i as f64 + 0.5);
+    let logs: Vec<_> = (0..cells * cells).map(|k| ln_p([middle(k % cells), middle(k / cells)])).collect();
+    let mass = logs.iter().map(|l| l.exp()).sum::<f64>() * side * side;
+    let entropy = logs.iter().filter(|l| **l > -700.0).map(|l| -l.exp() * l).sum::<f64>() * side * side;
+    let data = toy.draw(points, 1).unwrap();
+    let (xs, ys) = data.points().split_at(points);
+    let values: Vec<_> = xs.iter().zip(ys).map(|(&x, &y)| -ln_p([x.into(), y.into()])).collect();
+    let mean = values.iter().sum::<f64>() / points as f64;
+    let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / points as f64).sqrt();
+    let error = 4.0 * sd / (points as f64).sqrt() + 1e-6;
+    if (mass - 1.0).abs() < 1e-4 && (mean - entropy).abs() < error {
+        Ok(())
+    } else {
+        Err(format!("{toy:?}: ∫ p = {mass}; mean of −ln p {mean}, entropy {entropy}"))
     }
 }
 
