@@ -16,6 +16,10 @@ use crate::{
     rbm::shuffled,
 };
 
+/// So many transitions in an update without one that moves a chain are no chance: where a hundredth of them are accepted, that has a
+/// probability of 4·10⁻⁵.
+const LEAST_TRANSITIONS: u64 = 1000;
+
 /// Which chains estimate the model's side of the gradient.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -221,6 +225,8 @@ pub(crate) struct Sampler {
     seed: u64,
     /// `[dim][slot]`; none where chains start at data.
     pub(crate) slots: Vec<f32>,
+    /// Whether the last draw left every chain where it was.
+    still: bool,
 }
 
 impl Sampler {
@@ -240,12 +246,25 @@ impl Sampler {
             Negatives::Replay { slots, start, .. } => (batch, start.positions(dim, 0, *slots, 1, seed)?),
         };
         let mover = Mover::new(backend, contrastive, target, count, seed, steps)?;
-        Ok(Self { contrastive: contrastive.clone(), mover, dim, seed, slots })
+        Ok(Self { contrastive: contrastive.clone(), mover, dim, seed, slots, still: false })
     }
 
     /// Chains, where their number is that of a batch's points.
     pub(crate) fn points(&self) -> Option<usize> {
         (!matches!(self.contrastive.negatives, Negatives::Persistent { .. })).then(|| self.mover.count())
+    }
+
+    /// Transitions of the last draw, where they were enough to say so and not one of them moved a chain: what was drawn says nothing of the
+    /// model then.
+    pub(crate) fn stuck(&self) -> Option<u64> {
+        let transitions = self.mover.count() as u64 * self.contrastive.steps;
+        (self.still && transitions >= LEAST_TRANSITIONS).then_some(transitions)
+    }
+
+    fn run(&mut self, params: &[f32], from: &[f32]) -> Result<Vec<f32>> {
+        let there = self.mover.run(params, from, self.contrastive.steps)?;
+        self.still = there == from;
+        Ok(there)
     }
 
     /// Steps that the chains have done.
@@ -266,11 +285,11 @@ impl Sampler {
 
     /// Points of the model with these parameters, `[dim][chain]`, in the update of this number; the slots go on.
     pub(crate) fn draw(&mut self, params: &[f32], x: &[f32], update: u64) -> Result<Vec<f32>> {
-        let (dim, steps) = (self.dim, self.contrastive.steps);
+        let dim = self.dim;
         match &self.contrastive.negatives {
-            Negatives::Data => self.mover.run(params, x, steps),
+            Negatives::Data => self.run(params, x),
             Negatives::Persistent { .. } => {
-                self.slots = self.mover.run(params, &self.slots, steps)?;
+                self.slots = self.run(params, &self.slots.clone())?;
                 Ok(self.slots.clone())
             }
             &Negatives::Replay { slots, renewal, ref start } => {
@@ -283,7 +302,7 @@ impl Sampler {
                 let begins: Vec<_> = (0..n).map(|i| draws(i).uniform(0) < renewal).collect();
                 let from = |at: usize| if begins[at % n] { new[at] } else { self.slots[at / n * slots + chosen[at % n]] };
                 let from: Vec<_> = (0..dim * n).map(from).collect();
-                let there = self.mover.run(params, &from, steps)?;
+                let there = self.run(params, &from)?;
                 for (at, &x) in there.iter().enumerate() {
                     self.slots[at / n * slots + chosen[at % n]] = x;
                 }

@@ -31,7 +31,9 @@ pub struct Training {
     pub average: Option<f64>,
     /// The mean energy of data less that of chains may be so far from zero; beyond, training has run away.
     pub most_gap: f64,
-    /// How often training may go back to good parameters before it is an error.
+    /// How often training may go back to good parameters before it is an error. It does where the loss, its gradient or a parameter is
+    /// not finite, where the gap is too large, and where not one of an update's transitions, of which there are 1,000 or more, moved a
+    /// chain: the model has collapsed, or the kernel's steps are too large.
     pub most_rollbacks: u32,
     /// Seed of all random numbers.
     pub seed: u64,
@@ -300,6 +302,9 @@ impl Trainer {
             Err(Error::Start { chain, why, .. }) => return Ok(Err(format!("chain {chain}: {why}"))),
             Err(e) => return Err(e),
         };
+        if let Some(transitions) = self.sampler.as_ref().and_then(Sampler::stuck) {
+            return Ok(Err(format!("not one of {transitions} transitions moved a chain; the kernel's steps may be too large")));
+        }
         let at = At {
             x,
             dim: self.target.dim(),

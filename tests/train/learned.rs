@@ -1,6 +1,6 @@
 //! What is learned: the optimum of each loss on Gaussian data, over independent data sets; planted faults must miss it.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use ergodic::{
     Backend, Error, Result, Schedule, Start,
@@ -60,6 +60,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             misses(&Loss::DenoisingScoreMatching { levels: two[..1].to_vec() }, compromise(&two), Fault::None);
         })
         .test("a run that diverges goes back, and ends in an error that says so", diverges)
+        .both("chains that no longer move are told of", stuck)
         .test("a run is the same twice, and when its parts are", twice)
         .gpu("a run on the GPU is the same twice", |gpu| same_twice(&Backend::gpu_of(gpu)))
 }
@@ -277,6 +278,38 @@ fn diverges() {
     let mut trainer = Trainer::new(&Backend::cpu(), model, contrastive).unwrap();
     let error = trainer.run(&data(0), 2_000).unwrap_err();
     assert!(matches!(error, Error::Diverged { rollbacks: 3, .. }), "{error}");
+}
+
+/// No proposal of these steps is accepted in a Gaussian so narrow, and none in one that became so; there are enough of them to say so.
+fn stuck(backend: Backend) {
+    let narrow = || Arc::new(CholeskyGaussian::isotropic([0.0, 0.0], 1e-3).unwrap());
+    let replay = Negatives::Replay { slots: POINTS, renewal: 0.1, start: Start::normal([0.0], 2.0) };
+    for negatives in [Negatives::Data, persistent(), replay] {
+        let training = Training::new(cd(negatives), Optimizer::adam(0.01)).batch(POINTS);
+        let mut trainer = Trainer::new(&backend, narrow(), training).unwrap();
+        let error = trainer.run(&data(0), 50).unwrap_err();
+        let says = error.to_string();
+        assert!(matches!(error, Error::Diverged { updates: 11, .. }) && says.contains("not one of 1200 transitions"), "{says}");
+    }
+    // Fewer may all be rejected by chance.
+    let training = Training::new(cd(Negatives::Data), Optimizer::adam(0.01)).batch(POINTS - 120);
+    let mut trainer = Trainer::new(&backend, narrow(), training).unwrap();
+    assert_eq!(trainer.run(&data(0), 5).unwrap().rollbacks, 0);
+    // A model that collapses to a point, far within the largest gap: contrastive divergence upside down, from one narrower than the data.
+    for negatives in [Negatives::Data, persistent()] {
+        let narrow = CholeskyGaussian::isotropic([0.0, 0.0], 0.4).unwrap();
+        let model = Arc::new(Faulty { inner: Arc::new(narrow), fault: Fault::Sign });
+        let training = Training::new(cd(negatives), Optimizer::adam(0.03)).batch(POINTS);
+        let mut trainer = Trainer::new(&backend, model, training).unwrap();
+        let mut most_gap = 0.0f64;
+        let result = trainer.run_with(&data(0), 3_000, |update| {
+            most_gap = most_gap.max(update.gap.unwrap_or(0.0).abs());
+            ControlFlow::Continue(())
+        });
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Diverged { .. }) && error.to_string().contains("moved a chain"), "{error}");
+        assert!(most_gap < 1e4, "{most_gap}");
+    }
 }
 
 fn runs() -> Vec<Loss> {

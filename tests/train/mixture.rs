@@ -62,6 +62,7 @@ fn learn(backend: &Backend, loss: &Loss, variance: f64) -> (f64, Option<f64>) {
     let training = Training::new(loss.clone(), optimizer).batch(500).average(0.98).seed(2);
     let mut trainer = Trainer::new(backend, Arc::new(start.clone()), training).unwrap();
     trainer.run(&data, UPDATES).unwrap();
+    assert_eq!(trainer.rollbacks(), 0);
     let learned = start.reparametrised(&trainer.averaged().unwrap().params()).unwrap().mixture().unwrap();
     let sds: Vec<_> = learned.sds().unwrap().iter().map(|s| (s * s - variance).max(1e-4).sqrt()).collect();
     let model = Mixture::new(learned.weights(), learned.means(), &sds).unwrap();
