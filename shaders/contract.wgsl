@@ -2,15 +2,12 @@
 // SLOTS, VARIANT, USES_GRAD, CARRIES_MOMENTUM, HAS_HAMILTONIAN, UNADJUSTED, STOPPED_ROW, MOMENT_ROW, WATCHED, SCHEDULED, COLLECT,
 // NOISY, blocks(), param(), param_of_share(), stored_param(), fill_params(), energy(), energy_and_grad().
 //
-// A chain is run by one invocation (whole.wgsl) or, in high dimension, by SHARES of them, each with a part of the blocks
+// Points and their lanes are in lane2.wgsl or lane4.wgsl and in point.wgsl.
+//
+// A chain is run by one invocation (whole.wgsl, whole_blocks.wgsl) or, in high dimension, by SHARES of them, each with a part of the blocks
 // (spread.wgsl). Sums over coordinates are sums of parts: total(part) is the whole sum. energy() and energy_and_grad() return a
 // part, too: its own summands, or once(whole) of what every share knows; so a kernel adds up the energy together with a sum of its
 // own, by totals(), and only where it needs it. No branch or loop that differs between chains may lead to a total().
-
-// A position, a gradient, a momentum: DIM coordinates in BLOCKS lanes; the padding of the last lane is always zero.
-// BLOCKS and blocks() are of one share: its block b is block whole_block(b) of the whole point.
-// Pass pointers to whole variables, copy in loops (a whole-array copy is slow to compile and to run).
-alias Point = array<Lane, BLOCKS>;
 
 // What a schedule sets for one step.
 struct Control {
@@ -75,43 +72,8 @@ var<private> stopped: bool;
 // y . v at the end of the last trajectory, with y = M^1/2 (x - centre), where the kernel adapts its length.
 var<private> growth: f32;
 
-// The parameters at..at+DIM as a lane; padding is zero.
-fn param_lane(at: u32, block: u32) -> Lane {
-    let v = lane_of_params(at, block);
-    if (BLOCKS * SHARES * LANES != DIM && block == BLOCKS - 1u) { return v * lane_mask(block); }
-    return v;
-}
-
-// Coordinate i. Constant i costs nothing; with a running i prefer loops over lanes.
-fn coordinate(x: ptr<function, Point>, i: u32) -> f32 { return (*x)[i / LANES][i % LANES]; }
-fn set_coordinate(x: ptr<function, Point>, i: u32, v: f32) { (*x)[i / LANES][i % LANES] = v; }
-
-// sin(pi t) and cos(pi t) for t in [-1/2, 1/2], within 3e-7. WGSL lets a driver's own sin and cos be off by 2^-11, and some are.
-fn sin_pi(t: Lane) -> Lane { return 2.0 * sin_half_pi(t) * cos_half_pi(t); }
-
-fn cos_pi(t: Lane) -> Lane {
-    let s = sin_half_pi(t);
-    return 1.0 - 2.0 * s * s;
-}
-
-// sin(pi t / 2) and cos(pi t / 2) for t in [-1/2, 1/2]; the same polynomials as in random.wgsl.
-fn sin_half_pi(t: Lane) -> Lane {
-    let z = t * t;
-    return t * (1.5707963 + z * (-0.6459641 + z * (0.07969262 + z * (-0.004681754 + z * 0.00016044119))));
-}
-
-fn cos_half_pi(t: Lane) -> Lane {
-    let z = t * t;
-    return 1.0 + z * (-1.2337006 + z * (0.25366950 + z * (-0.020863480 + z * 0.00091926021)));
-}
-
-fn clear(x: ptr<function, Point>) {
-    for (var b = 0u; b < blocks(); b++) { (*x)[b] = Lane(0.0); }
-}
-
-fn copy(from_point: ptr<function, Point>, to_point: ptr<function, Point>) {
-    for (var b = 0u; b < blocks(); b++) { (*to_point)[b] = (*from_point)[b]; }
-}
+// Zero, as a value the compiler cannot know.
+fn unknown_zero() -> u32 { return run.blocks - BLOCKS; }
 
 // +infinity, the energy outside of a support. Read from a variable: a constant expression may not overflow.
 fn infinity() -> f32 {

@@ -12,15 +12,6 @@ fn take_place(group: u32, local: u32) -> u32 {
 // Whether this invocation writes what a chain has once.
 fn is_first() -> bool { return true; }
 
-// Which block of the whole point the own block b is.
-fn whole_block(b: u32) -> u32 { return b; }
-
-// One for the coordinates of a block, zero for padding.
-fn lane_mask(b: u32) -> Lane {
-    if (DIM % LANES != 0u && b == BLOCKS - 1u) { return TAIL_MASK; }
-    return Lane(1.0);
-}
-
 fn totals(parts: vec2<f32>) -> vec2<f32> { return parts; }
 
 fn total(part: f32) -> f32 { return part; }

@@ -3,6 +3,7 @@
 //! A program is plain concatenation: a generated header (`const DIM`, …), the contract, the random numbers, the energy's parts,
 //! the kernel and the two entry points of `shaders/main.wgsl`. No template language.
 
+mod embed;
 mod message;
 mod params;
 mod spread;
@@ -31,6 +32,9 @@ const UNROLLED_DIM: usize = 32;
 const MAX_CACHED_PARAMS: usize = 512;
 /// What is watched of chains, without constraints and with them.
 const WATCH: [&str; 2] = [include_str!("../shaders/watch/direct.wgsl"), include_str!("../shaders/watch/constrained.wgsl")];
+
+/// What depends on the dimension, where one invocation runs a chain.
+const DIMENSION_PARTS: [&str; 2] = [include_str!("../shaders/whole_blocks.wgsl"), include_str!("../shaders/point.wgsl")];
 
 /// One WGSL text with a name.
 #[derive(Debug, Clone)]
@@ -300,16 +304,22 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
     if shares > 1 {
         header.push_str(&totals_text(shares));
     }
-    let lane = if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") };
-    vec![
-        Part { name: "header".into(), source: header },
-        Part::new("lane", lane),
-        Part::new("place", place),
+    let mut parts =
+        vec![Part { name: "header".into(), source: header }, Part::new("lane", lane_text(dim)), Part::new("place", place)];
+    // The blocks of a share are in spread.wgsl.
+    parts.extend(DIMENSION_PARTS.iter().skip(usize::from(shares > 1)).map(|source| Part::new("point", source)));
+    parts.extend([
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("threefry", include_str!("../shaders/threefry.wgsl")),
         Part::new("normal", include_str!("../shaders/normal.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
-    ]
+    ]);
+    parts
+}
+
+/// The part of a lane's type.
+fn lane_text(dim: usize) -> &'static str {
+    if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") }
 }
 
 /// Coordinates a lane, and lanes a position.
