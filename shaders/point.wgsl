@@ -1,18 +1,9 @@
-// Points, and what every energy may rely on, whatever program it stands in. The header above is generated (src/program.rs): DIM,
-// SHARES, BLOCKS, TAIL_MASK, NOISY, blocks(), param(), param_of_share(), stored_param(), fill_params().
+// Points, and what depends on their dimension alone. An energy of another dimension brings its own (src/program/embed.rs).
 
 // A position, a gradient, a momentum: DIM coordinates in BLOCKS lanes; the padding of the last lane is always zero.
 // BLOCKS and blocks() are of one share: its block b is block whole_block(b) of the whole point.
 // Pass pointers to whole variables, copy in loops (a whole-array copy is slow to compile and to run).
 alias Point = array<Lane, BLOCKS>;
-
-// What an energy means for a chain.
-const NO_FAILURE = 0u;
-const NOT_FINITE = 1u;       // energy or gradient of the proposal is NaN
-const UNBOUNDED = 2u;        // energy below -1e30
-
-// The noise level of the evaluation in hand: zero but for annealed Langevin dynamics.
-var<private> noise_variance: f32;
 
 // The parameters at..at+DIM as a lane; padding is zero.
 fn param_lane(at: u32, block: u32) -> Lane {
@@ -50,24 +41,4 @@ fn clear(x: ptr<function, Point>) {
 
 fn copy(from_point: ptr<function, Point>, to_point: ptr<function, Point>) {
     for (var b = 0u; b < blocks(); b++) { (*to_point)[b] = (*from_point)[b]; }
-}
-
-// +infinity, the energy outside of a support. Read from a variable: a constant expression may not overflow.
-fn infinity() -> f32 {
-    var bits = 0x7f800000u;
-    return bitcast<f32>(bits);
-}
-
-// By the bits: a compiler may assume that NaN and infinity never occur.
-fn is_finite(v: f32) -> bool { return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u; }
-
-fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
-
-// An energy that a chain may stand on.
-fn is_usable(v: f32) -> bool { return is_finite(v) && abs(v) < 1e30; }
-
-// What a proposal's energy means for the chain: +infinity (or above 1e30) is outside of the support, an ordinary rejection.
-fn failure_of(energy: f32) -> u32 {
-    let unbounded = (bitcast<u32>(energy) & 0x80000000u) != 0u && !is_usable(energy);
-    return select(select(NO_FAILURE, UNBOUNDED, unbounded), NOT_FINITE, is_nan(energy));
 }

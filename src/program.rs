@@ -3,6 +3,7 @@
 //! A program is plain concatenation: a generated header (`const DIM`, …), the contract, the random numbers, the energy's parts,
 //! the kernel and the two entry points of `shaders/main.wgsl`. No template language.
 
+mod embed;
 mod message;
 mod params;
 mod spread;
@@ -32,6 +33,9 @@ const UNROLLED_DIM: usize = 32;
 const MAX_CACHED_PARAMS: usize = 512;
 /// What is watched of chains, without constraints and with them.
 const WATCH: [&str; 2] = [include_str!("../shaders/watch/direct.wgsl"), include_str!("../shaders/watch/constrained.wgsl")];
+
+/// What depends on the dimension, where one invocation runs a chain.
+const DIMENSION_PARTS: [&str; 2] = [include_str!("../shaders/whole_blocks.wgsl"), include_str!("../shaders/point.wgsl")];
 
 /// One WGSL text with a name.
 #[derive(Debug, Clone)]
@@ -308,13 +312,13 @@ fn shape_text(dim: usize, shares: usize) -> String {
 }
 
 /// The parts that every energy stands on.
-fn points(dim: usize, place: &str, header: String) -> Vec<Part> {
-    vec![
-        Part { name: "header".into(), source: header },
-        Part::new("lane", lane_texts(dim)[0]),
-        Part::new("place", place),
-        Part::new("point", include_str!("../shaders/point.wgsl")),
-    ]
+fn points(dim: usize, shares: usize, place: &str, header: String) -> Vec<Part> {
+    let mut parts =
+        vec![Part { name: "header".into(), source: header }, Part::new("lane", lane_texts(dim)[0]), Part::new("place", place)];
+    // The blocks of a share are in spread.wgsl.
+    parts.extend(DIMENSION_PARTS.iter().skip(usize::from(shares > 1)).map(|source| Part::new("point", source)));
+    parts.push(Part::new("value", include_str!("../shaders/value.wgsl")));
+    parts
 }
 
 /// What lanes of this dimension are, and their random numbers.
@@ -334,7 +338,7 @@ fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
     if shares > 1 {
         header.push_str(&totals_text(shares));
     }
-    let mut parts = points(dim, place, header);
+    let mut parts = points(dim, shares, place, header);
     parts.extend([
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
         Part::new("random_lane", lane_texts(dim)[1]),

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Call, Constrained, Convex, Energy, Params};
+use super::{Call, Conditioned, Constrained, Convex, Energy, Params};
 use crate::{Error, Result, error::positive, program::Composer, transform::Transform};
 
 /// The dimension of parts, of which there must be at least one and all must agree.
@@ -263,6 +263,14 @@ pub trait Compose: Energy + Sized + 'static {
     /// As [`Convex::new`].
     fn mixed_with(self, weight: f64, other: impl Energy + 'static) -> Result<Convex> {
         Convex::new(&[weight, 1.0 - weight], [Arc::new(self) as Arc<dyn Energy>, Arc::new(other)])
+    }
+
+    /// The energy of the other coordinates, with these `(coordinate, value)` held: the conditional.
+    ///
+    /// # Errors
+    /// As [`Conditioned::new`].
+    fn condition(self, held: impl IntoIterator<Item = (usize, f64)>) -> Result<Conditioned> {
+        Conditioned::new(Arc::new(self), held)
     }
 
     /// The energy in free coordinates, with a transform of the coordinates `range` (see [`transform`](crate::transform)).

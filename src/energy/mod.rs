@@ -12,6 +12,7 @@ mod beta;
 mod bridge;
 mod cholesky_gaussian;
 mod compose;
+mod conditioned;
 mod constrained;
 mod convex;
 mod dirichlet;
@@ -43,6 +44,7 @@ pub(crate) use bridge::Bridge;
 pub use cholesky_gaussian::CholeskyGaussian;
 pub use compose::{Compose, Scaled, Sum};
 pub(crate) use compose::{add_generated, add_generated_jets};
+pub use conditioned::Conditioned;
 pub use constrained::Constrained;
 pub use convex::Convex;
 pub use dirichlet::Dirichlet;
@@ -65,6 +67,7 @@ pub(crate) use softmax_mixture::{LogSumExp, add_log_sum_exp};
 pub use student_t::StudentT;
 pub use two_moons::TwoMoons;
 pub use wgsl::WgslEnergy;
+pub(crate) use wgsl::{Kind, Tokens};
 
 use std::sync::Arc;
 
@@ -130,6 +133,11 @@ impl Call {
     /// A call of the functions of `stem`, with a shape of any number of constants.
     pub fn new(stem: impl Into<String>, shape: &[usize]) -> Self {
         Self { stem: stem.into(), shape: shape.iter().map(|n| format!("{n}u, ")).collect() }
+    }
+
+    /// The same call, of functions whose names begin with a prefix.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        Self { stem: format!("{prefix}_{}", self.stem), ..self }
     }
 
     /// The expression of the energy of `x` (a pointer) with its parameters from `at` on.

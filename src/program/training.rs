@@ -40,7 +40,7 @@ impl Program {
             )
             + &params_text(params, software)
             + &param_grads_text(params, software, lanes(dim).0);
-        let mut parts = points(dim, include_str!("../../shaders/whole.wgsl"), header);
+        let mut parts = points(dim, 1, include_str!("../../shaders/whole.wgsl"), header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new("proof", include_str!("../../shaders/proof.wgsl")));

@@ -143,7 +143,7 @@ pub trait Trainable: Energy {
     /// (`jet`, `jet_param_grad`); then [`passes`] run on a GPU. None where the energy has no jets in WGSL.
     ///
     /// The text declares two functions, the twins of [`jet`](Self::jet) and [`jet_param_grad`](Self::jet_param_grad), which stand on
-    /// what every energy stands on (shaders/point.wgsl) and, the second, on `add_param_grad(i, value)` and
+    /// what every energy stands on (shaders/point.wgsl, shaders/value.wgsl) and, the second, on `add_param_grad(i, value)` and
     /// `add_param_grad_lane(i, block, value)`, which add to the gradient in parameter i, or in a block of DIM parameters from i on:
     ///
     /// ```wgsl

@@ -6,9 +6,9 @@ use ergodic::{
     Result,
     diffusion::NoiseSchedule,
     energy::{
-        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential,
-        Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock,
-        SoftmaxMixture, StudentT, Sum, TwoMoons,
+        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Conditioned, Constrained, Convex, Dirichlet, DoubleWell, Energy,
+        Exponential, Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring,
+        Rosenbrock, SoftmaxMixture, StudentT, Sum, TwoMoons,
     },
     kernel::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
@@ -82,10 +82,42 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
         ("constrained_11", Arc::new(constrained())),
         ("log_scaled_5", Arc::new(TrainableScaled::new(0.7, Arc::new(softmax_mixture(3, 5))).unwrap())),
+        ("conditioned_5", Arc::new(conditioned(18, &[0, 2, 3, 11, 17]))),
+        ("conditioned_2", Arc::new(conditioned(40, &[5, 37]))),
+        ("conditioned_nested_3", Arc::new(conditioned_nested())),
+        (
+            "conditioned_mlp_4",
+            Arc::new(
+                Mlp::new(9, &[11, 6], Activation::Silu, 4)
+                    .unwrap()
+                    .confined(0.5)
+                    .unwrap()
+                    .condition(held(9, &[1, 2, 5, 8]))
+                    .unwrap(),
+            ),
+        ),
         ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
         ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
         ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
+}
+
+/// Values at which the coordinates that are not `free` are held.
+fn held(dim: usize, free: &[usize]) -> Vec<(usize, f64)> {
+    (0..dim).filter(|i| !free.contains(i)).map(|i| (i, 0.5 * (1.7 * i as f64).sin())).collect()
+}
+
+/// A correlated Gaussian of `dim` dimensions with few of them free.
+fn conditioned(dim: usize, free: &[usize]) -> Conditioned {
+    Gaussian::full(vec![0.3; dim], &correlated(dim)).unwrap().condition(held(dim, free)).unwrap()
+}
+
+/// One formula in three dimensions, in five of which three are free, and in seven of which three stay free after two rounds.
+pub fn conditioned_nested() -> Sum {
+    let of = |dim: usize| DoubleWell::new(dim, 0.3).unwrap().plus(Rosenbrock::new(dim).unwrap().scaled(0.05).unwrap()).unwrap();
+    let twice = of(7).condition([(6, 0.4), (1, -0.3)]).unwrap().condition([(0, 0.7), (3, 1.1)]).unwrap();
+    let once = of(5).condition([(2, 0.6), (3, -0.2)]).unwrap();
+    of(3).plus(once).unwrap().plus(twice).unwrap()
 }
 
 /// Every transform, on ranges that begin and end within lanes; the last coordinate is free.
