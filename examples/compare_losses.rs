@@ -6,7 +6,7 @@ mod learn;
 
 use anyhow::Result;
 use common::{Density, Options, Picture};
-use learn::{By, HALF, Named, learn};
+use learn::{By, HALF, Model, Named, learn};
 
 fn main() -> Result<()> {
     let options = Options::read("Which loss learns most from the same data in the same time?");
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     );
     let mut rows = Vec::new();
     for (i, by) in By::ALL.into_iter().enumerate() {
-        let row = learn(&backend, data, by, &train, &held_out, updates, seconds, options.seed)?;
+        let row = learn(&backend, data, Model::Mixture, by, &train, &held_out, updates, seconds, options.seed)?;
         let (kl, fisher) = (row.kl.unwrap_or(f64::NAN), row.fisher.unwrap_or(f64::NAN));
         println!(
             "{:>5} {:>8} {:>10.0} {:>15.3} {kl:>8.4} {fisher:>10.4} {:>15.4}",

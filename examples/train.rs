@@ -1,6 +1,6 @@
 //! What does an energy learn from points in the plane, by which loss?
 //!
-//! `cargo run --release --example train -- [--data moons] [--loss pcd] [--quick] [--json FILE]`
+//! `cargo run --release --example train -- [--data moons] [--loss pcd] [--energy mlp] [--quick] [--json FILE]`
 
 mod common;
 #[path = "common/learn.rs"]
@@ -9,7 +9,7 @@ mod learn;
 use anyhow::Result;
 use clap::Parser;
 use common::{Density, Options, Picture, panel::Axis, thousands};
-use learn::{By, HALF, Named, Outcome, learn};
+use learn::{By, HALF, Model, Named, Outcome, learn};
 use serde::Serialize;
 
 /// What does an energy learn from points in the plane?
@@ -23,22 +23,25 @@ struct CommandLine {
     /// What is minimised
     #[arg(long, value_enum, default_value_t = By::Pcd)]
     loss: By,
+    /// What learns
+    #[arg(long, value_enum, default_value_t = Model::Mixture)]
+    energy: Model,
 }
 
 #[derive(Serialize)]
 struct Figures {
     data: Named,
-    energy: &'static str,
+    energy: Model,
     #[serde(flatten)]
     outcome: Outcome,
 }
 
 fn main() -> Result<()> {
-    let CommandLine { options, data, loss } = CommandLine::parse();
+    let CommandLine { options, data, loss, energy } = CommandLine::parse();
     let backend = options.open()?;
     let (train, held_out) = data.toy().draw(12_000, options.seed)?.split(10_000)?;
     let (updates, seconds) = if options.quick { (400, 8.0) } else { (4_000, 120.0) };
-    let outcome = learn(&backend, data, loss, &train, &held_out, updates, seconds, options.seed)?;
+    let outcome = learn(&backend, data, energy, loss, &train, &held_out, updates, seconds, options.seed)?;
     println!(
         "{} updates in {:.1} s, {:.0} a second; held-out log-likelihood {:.3} nats, energy distance {:.4}, sliced Wasserstein {:.4}",
         outcome.steps,
@@ -69,6 +72,6 @@ fn main() -> Result<()> {
     picture.save("train")?;
 
     let (finite, near) = (outcome.held_out_log_likelihood.is_finite(), outcome.energy_distance < 0.1);
-    let figures = Figures { data, energy: "mixture", outcome };
+    let figures = Figures { data, energy, outcome };
     options.finish(&figures, [(finite, "the model has a density"), (near, "samples are near the data")])
 }

@@ -10,6 +10,7 @@ use ergodic::{
     Error, Result,
     energy::{Ackley, Call, Compose, Convex, Energy, Funnel, Gaussian, Mixture, Params, Ring, Scaled, Sum, TwoMoons},
     program::Composer,
+    transform::Log,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -220,6 +221,15 @@ fn refused() {
     setting(Convex::new(&[1.0, 0.0], [plane(), plane()]).map(shared));
     setting(Scaled::new(plane(), -1.0).map(shared));
     setting(plane().at_temperature(0.0).map(shared));
+    setting(plane().condition([(2, 0.0)]).map(shared));
+    setting(plane().condition([(1, 0.0), (1, 0.5)]).map(shared));
+    setting(plane().condition([(1, f64::INFINITY)]).map(shared));
+    setting(plane().condition([(1, 0.0), (0, 0.5)]).map(shared));
+    let constrained = plane().constrain(0..1, Log::above(0.0)).unwrap();
+    assert!(matches!(constrained.condition([(1, 0.0)]), Err(Error::Unsupported(_))));
+    let conditioned = Gaussian::standard(3).condition([(1, 7.0)]).unwrap();
+    assert!(matches!(conditioned.whole(&[0.0; 3]), Err(Error::Shape { .. })));
+    assert_eq!(conditioned.whole(&[1.0, 2.0, 3.0, 4.0]).unwrap(), [1.0, 2.0, 7.0, 7.0, 3.0, 4.0]);
 }
 
 fn outside() {

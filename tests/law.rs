@@ -68,6 +68,11 @@ fn main() -> std::process::ExitCode {
                 long_run(&Backend::gpu_of(gpu), &exact::targets()[0], Arc::new(Ula::new(0.05)), &Reference::new()).unwrap();
             assert!(p < LEVEL, "not found: p = {p:.3e}");
         })
+        .both("a planted fault is found: another coordinate is held", |backend| {
+            let wrong = exact::Exact::conditional("another coordinate", [1, 2, 5]);
+            let (_, p) = long_run(&backend, &wrong, Arc::new(Hmc::new(0.4, 6)), &Reference::new()).unwrap();
+            assert!(p < LEVEL, "not found: p = {p:.3e}");
+        })
         .gpu("a dispatch cut short is noticed and run again", |gpu| {
             let is_limited = gpu.info().name.contains("llvmpipe");
             let backend = Backend::gpu_of(gpu);

@@ -19,7 +19,7 @@ struct Arguments {
     /// What moments cost, and the copy in host memory, of 65,536 two-dimensional chains.
     #[arg(long)]
     cost: bool,
-    /// Where the stores are written, and removed again.
+    /// Where the stores are written, in a folder `ergodic` that is removed at the end.
     #[arg(long, value_name = "FOLDER", default_value = "target/store")]
     folder: PathBuf,
     /// Draws of a store.

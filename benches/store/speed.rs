@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use ergodic::{
     Backend, Chains, Collect, Gpu, Start,
     energy::{DoubleWell, Energy, Mixture},
@@ -19,6 +19,9 @@ type Case = (&'static str, Arc<dyn Energy>, Arc<dyn Kernel>);
 pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize, only: &str) -> Result<()> {
     let backend = Backend::gpu_of(Gpu::open()?);
     fs::create_dir_all(folder)?;
+    let folder = &folder.join("ergodic");
+    fs::create_dir(folder)
+        .with_context(|| format!("{} is made here, and removed; it must not be there yet", folder.display()))?;
     let gb = draws as f64 * BYTES as f64 / 1e9;
     println!("{}; {CHAINS} chains in two dimensions, {draws} draws ({gb:.2} GB) a store, {rounds} rounds", backend.describe());
     let mixture: Arc<dyn Energy> = Arc::new(Mixture::ring(8, 4.0, 0.5)?);
@@ -35,16 +38,14 @@ pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize, only: &str) -> R
     );
     for (name, energy, kernel) in cases.into_iter().filter(|(name, ..)| name.contains(only)) {
         let mut run = backend.chains_of(energy, kernel).count(CHAINS).start(Start::normal([0.0], 1.0)).seed(1).build()?;
-        let path = folder.join("draws.zarr");
         let mut rows = Vec::new();
         // The first round is not counted: programs are compiled, and slices find their length.
         for round in 0..=rounds {
+            let path = folder.join(format!("{name} {round}.zarr"));
             let nothing = timed(|| run.collect(Collect::draws(draws)).map(drop))?;
             let handed_out = timed(|| into(&mut *run, draws, &mut |_: Draw<'_>| Ok(())))?;
             let zarr = timed(|| into(&mut *run, draws, &mut Zarr::create(&path)?))?;
-            fs::remove_dir_all(&path)?;
-            let files = timed(|| files_alone(&path, draws))?;
-            fs::remove_dir_all(&path)?;
+            let files = timed(|| files_alone(&path.with_extension("files"), draws))?;
             if round > 0 {
                 rows.push([draws as f64 / nothing, nothing / handed_out, nothing / zarr, gb / zarr, gb / files]);
             }
@@ -65,6 +66,8 @@ pub(crate) fn measure(folder: &Path, draws: u64, rounds: usize, only: &str) -> R
             column(4)[0]
         );
     }
+    // Only now: ext4 makes files slowly for minutes after many were deleted, since it keeps clear of their inodes.
+    fs::remove_dir_all(folder)?;
     println!(
         "draws/s: moments only, nothing written. Then its speed in percent (least-most) with draws handed to an empty function and to\n\
          Zarr, and the same bytes written to as many files with nothing else running: into the system's cache, as Zarr's are."
@@ -76,17 +79,19 @@ fn into(run: &mut dyn Chains, draws: u64, sink: &mut dyn Sink) -> ergodic::Resul
     run.collect_into(Collect::draws(draws), sink).map(drop)
 }
 
-/// Files of the same sizes from as many threads.
+/// Files of the same sizes, from two threads as well.
 fn files_alone(path: &Path, draws: u64) -> ergodic::Result<()> {
-    use rayon::prelude::*;
     let written = |source| ergodic::Error::Write { path: path.to_owned(), source };
     fs::create_dir(path).map_err(written)?;
     let bytes = vec![1u8; BYTES];
     let (x, lp) = bytes.split_at(2 * BYTES / 3);
-    (0..draws).into_par_iter().try_for_each(|i| {
-        fs::write(path.join(format!("x.{i}")), x).map_err(written)?;
-        fs::write(path.join(format!("lp.{i}")), lp).map_err(written)
-    })
+    let all = |name: &str, bytes: &[u8]| {
+        let folder = path.join(name);
+        fs::create_dir(&folder).map_err(written)?;
+        (0..draws).try_for_each(|i| fs::write(folder.join(i.to_string()), bytes).map_err(written))
+    };
+    let (x, lp) = rayon::join(|| all("x", x), || all("lp", lp));
+    x.and(lp)
 }
 
 fn timed(f: impl FnOnce() -> ergodic::Result<()>) -> Result<f64> {

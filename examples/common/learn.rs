@@ -9,9 +9,11 @@ use clap::ValueEnum;
 use ergodic::{
     Backend, Schedule, Start,
     energy::{Energy, Mixture, SoftmaxMixture},
-    kernel::Mala,
+    kernel::{Mala, Ula},
+    net::{Activation, Mlp},
     train::{
-        Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainable, Trainer, Training, energy_distance, sliced_wasserstein,
+        Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainable, Trainer, Training, energy_distance,
+        sliced_wasserstein, walk,
     },
 };
 use serde::Serialize;
@@ -48,14 +50,6 @@ impl Named {
             Self::Spirals => Toy::Spirals,
         }
     }
-
-    /// The law that the data are drawn from, where it is a formula of this crate.
-    pub fn truth(self) -> Result<Option<Arc<dyn Energy>>> {
-        match self {
-            Self::EightGaussians => Ok(Some(Arc::new(Mixture::ring(8, 2.0, 0.2)?))),
-            _ => Ok(None),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -89,12 +83,16 @@ impl By {
         }
     }
 
-    pub fn loss(self) -> Result<Loss> {
-        let cd = || Contrastive::new(Mala::new(0.08), 10);
+    pub fn loss(self, model: Model) -> Result<Loss> {
+        // Of networks all layers take Langevin steps at once; those are not adjusted, so they must be small.
+        let steps = |mala: f64, steps| match model {
+            Model::Mixture => Contrastive::new(Mala::new(mala), steps),
+            Model::Mlp => Contrastive::new(Ula::new(0.002), 2 * steps),
+        };
         Ok(match self {
-            Self::Cd => Loss::Contrastive(cd()),
+            Self::Cd => Loss::Contrastive(steps(0.08, 10)),
             // Steps as small as the finest of the data: chains that are always refused stand still, and nothing holds the model to them.
-            Self::Pcd => Loss::Contrastive(Contrastive::new(Mala::new(0.01), 20).persistent(512, Start::normal([0.0], 1.5))),
+            Self::Pcd => Loss::Contrastive(steps(0.01, 20).persistent(512, Start::normal([0.0], 1.5))),
             Self::Ism => Loss::ImplicitScoreMatching,
             Self::Dsm => Loss::denoising(0.1),
             Self::Ssm => Loss::sliced(),
@@ -104,8 +102,35 @@ impl By {
     }
 }
 
+/// What learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// A mixture of Gaussians
+    Mixture,
+    /// A multilayer perceptron of two layers of 128, with SiLU
+    Mlp,
+}
+
+impl Model {
+    fn begin(self, data: &Data, seed: u64) -> Result<Arc<dyn Trainable>> {
+        match self {
+            Self::Mixture => mixture(data),
+            Self::Mlp => Ok(Arc::new(Mlp::new(data.dim(), &[128, 128], Activation::Silu, seed)?.confined(0.5)?)),
+        }
+    }
+
+    fn optimizer(self, updates: u64) -> Optimizer {
+        let rate = match self {
+            Self::Mixture => Schedule::cosine(0.02, 5e-4, updates),
+            Self::Mlp => Schedule::cosine(2e-3, 5e-5, updates),
+        };
+        Optimizer::adam(rate).clip(10.0)
+    }
+}
+
 /// A mixture whose components stand at data points.
-pub fn mixture(data: &Data) -> Result<Arc<dyn Trainable>> {
+fn mixture(data: &Data) -> Result<Arc<dyn Trainable>> {
     let n = data.count();
     let mean = |j: usize| (0..data.dim()).map(|i| f64::from(data.points()[i * n + j])).collect::<Vec<_>>();
     let means: Vec<_> = (0..COMPONENTS.min(n)).map(mean).collect();
@@ -141,6 +166,7 @@ pub struct Outcome {
 pub fn learn(
     backend: &Backend,
     named: Named,
+    kind: Model,
     by: By,
     train: &Data,
     held_out: &Data,
@@ -148,9 +174,8 @@ pub fn learn(
     seconds: f64,
     seed: u64,
 ) -> Result<Outcome> {
-    let optimizer = Optimizer::adam(Schedule::cosine(0.02, 5e-4, updates)).clip(10.0);
-    let training = Training::new(by.loss()?, optimizer).batch(512).average(0.99).seed(seed);
-    let mut trainer = Trainer::new(backend, mixture(train)?, training)?;
+    let training = Training::new(by.loss(kind)?, kind.optimizer(updates)).batch(512).average(0.99).seed(seed);
+    let mut trainer = Trainer::new(backend, kind.begin(train, seed)?, training)?;
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates, |now| {
         curve.push([now.updates as f64, now.loss]);
@@ -160,17 +185,14 @@ pub fn learn(
     let energy: Arc<dyn Energy> = model.clone();
     let grid = Grid::new([-HALF, -HALF], [HALF], 300)?;
     // Chains start at data, and go on long enough to leave where the model has no mass.
-    let mut chains = backend
-        .chains_of(energy.clone(), Arc::new(Mala::new(0.06)))
-        .count(COMPARED)
-        .seed(seed)
-        .start(Start::array(train.split(COMPARED)?.0.points()))
-        .build()?;
-    chains.advance(1_000)?;
-    let samples = chains.positions()?;
+    let start = train.split(COMPARED)?.0;
+    let samples = match kind {
+        Model::Mixture => walk(backend, &model, Mala::new(0.06), 1_000, seed, start.points())?,
+        Model::Mlp => walk(backend, &model, Ula::new(0.002), 1_000, seed, start.points())?,
+    };
     let compared = held_out.split(COMPARED)?.0;
-    let truth = named.truth()?;
-    let of_truth = |f: &dyn Fn(&dyn Energy) -> ergodic::Result<f64>| truth.as_deref().map(f).transpose();
+    let law = named.toy().law();
+    let of_law = |f: &dyn Fn(&dyn Energy) -> ergodic::Result<f64>| law.as_ref().map(|law| f(law)).transpose();
     let elapsed = last.elapsed.as_secs_f64();
     Ok(Outcome {
         loss: by,
@@ -179,8 +201,8 @@ pub fn learn(
         steps_per_second: trainer.updates() as f64 / elapsed,
         rollbacks: trainer.rollbacks(),
         held_out_log_likelihood: grid.log_likelihood(&energy, held_out.points())?,
-        kl: of_truth(&|truth| grid.kl(truth, &*energy))?,
-        fisher: of_truth(&|truth| grid.fisher(truth, &*energy))?,
+        kl: of_law(&|law| grid.kl(law, &*energy))?,
+        fisher: of_law(&|law| grid.fisher(law, &*energy))?,
         energy_distance: energy_distance(&samples, compared.points(), 2)?,
         sliced_wasserstein: sliced_wasserstein(&samples, compared.points(), 2, 100, seed)?,
         model,

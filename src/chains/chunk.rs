@@ -1,9 +1,18 @@
 //! The device buffers of some of the chains: as many as fit a storage binding.
 
+mod berth;
+mod flight;
+mod run;
+
 use std::{ops::Range, time::Duration};
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable as _;
 
+use self::berth::Berth;
+pub(crate) use self::{
+    flight::{DrawBytes, Flight, Landing},
+    run::Run,
+};
 use super::rows::Rows;
 use crate::{Error, Gpu, Result, kernel::Control, pipelines::Pipelines, program};
 
@@ -23,42 +32,6 @@ const MOST_BOUND: usize = 6;
 /// Two timestamps.
 const STAMPS: u64 = 16;
 
-/// The uniform of a dispatch (the first of two, see there); the same layout as `Run` in shaders/contract.wgsl.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Run {
-    pub(crate) key: [u32; 2],
-    pub(crate) first_chain: u32,
-    pub(crate) chains: u32,
-    pub(crate) first_step: u32,
-    pub(crate) steps: u32,
-    pub(crate) last_control: u32,
-    pub(crate) blocks: u32,
-    pub(crate) control: Control,
-    pub(crate) canary_steps: u32,
-    pub(crate) canary_salt: u32,
-    pub(crate) first_draw: u32,
-    pub(crate) thin: u32,
-    pub(crate) until_draw: u32,
-    pub(crate) stored_first: u32,
-    pub(crate) stored_chains: u32,
-    pub(crate) padding: u32,
-}
-
-impl Run {
-    /// Whether every chain, a word each, came to the end of its canary.
-    fn is_proved(&self, words: &[u32]) -> bool {
-        // canary_steps of x -> a x + c are one step of x -> scale x + offset.
-        let (mut scale, mut offset) = (1u32, 0u32);
-        for _ in 0..self.canary_steps {
-            scale = scale.wrapping_mul(1_664_525);
-            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        }
-        let end = |chain: u32| (chain ^ self.canary_salt).wrapping_mul(scale).wrapping_add(offset);
-        words.iter().zip(0u32..).all(|(&word, i)| word == end(self.first_chain.wrapping_add(i)))
-    }
-}
-
 /// Bytes of a chain in the largest binding.
 pub(crate) fn largest_bytes_a_chain(rows: &Rows) -> u64 {
     4 * rows.all().max(OUTCOME_ROWS) as u64
@@ -67,23 +40,6 @@ pub(crate) fn largest_bytes_a_chain(rows: &Rows) -> u64 {
 /// Bytes of a chain on the device, in a ring of so many buffers.
 pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows, ring: usize) -> u64 {
     4 * (ring * (dim + rows.all()) + (ring - 1) * (OUTCOME_ROWS + LANDED_ROWS)) as u64
-}
-
-/// What belongs to a slice in flight.
-#[derive(Debug)]
-struct Berth {
-    run: wgpu::Buffer,
-    controls: wgpu::Buffer,
-    outcome: wgpu::Buffer,
-    /// Bind groups by the buffers they bind, one for each place in the ring. Software Vulkan takes a third of a megabyte for one and
-    /// does not give it back.
-    bound: Vec<(Vec<wgpu::Buffer>, wgpu::BindGroup)>,
-    staging: Option<wgpu::Buffer>,
-    stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
-    /// Where a dispatch puts draws, and where the host reads them.
-    draws: Option<[wgpu::Buffer; 2]>,
-    /// Where the host reads a copy of the state.
-    spare: Option<wgpu::Buffer>,
 }
 
 /// The buffers of `chains` chains from `first` on.
@@ -97,109 +53,6 @@ pub(crate) struct Chunk {
     next_berth: usize,
     /// Whether all rows of the outcome, and the positions, come back with each dispatch.
     pub(crate) is_watched: bool,
-}
-
-/// A submitted dispatch.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    pub(crate) run: Run,
-    berth: usize,
-    submission: wgpu::SubmissionIndex,
-    bytes: u64,
-    /// A copy of the staging buffer's handle: unmapped when the flight is dropped, landed or not.
-    staging: wgpu::Buffer,
-    /// The same of its draws, and their bytes.
-    draws: Option<(wgpu::Buffer, u64)>,
-    /// The same of a copy of the state.
-    spare: Option<(wgpu::Buffer, u64)>,
-}
-
-/// Bytes of the draws of a dispatch, and of the largest.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DrawBytes {
-    pub(crate) used: u64,
-    pub(crate) room: u64,
-}
-
-impl Flight {
-    /// The draws of a dispatch that has landed, `[draw][dim + 1][stored chain]`; None where it has none.
-    pub(crate) fn draws(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
-        self.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
-    }
-
-    /// The state after a dispatch that has landed: positions, `[dim][chain]`, and the first rows of the carry; None where no copy was
-    /// asked for.
-    pub(crate) fn spare(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
-        self.spare.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.staging.unmap();
-        for (staging, _) in [&self.draws, &self.spare].into_iter().flatten() {
-            staging.unmap();
-        }
-    }
-}
-
-/// What came back from a dispatch.
-#[derive(Debug)]
-pub(crate) struct Landing {
-    words: Vec<u32>,
-    chains: usize,
-    stamps: Option<[u64; 2]>,
-}
-
-/// See [`Landing::watched`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Watched<'a> {
-    pub(crate) failures: &'a [u32],
-    pub(crate) failure_steps: &'a [u32],
-    pub(crate) growths: &'a [f32],
-    pub(crate) energies: &'a [f32],
-    pub(crate) positions: &'a [f32],
-}
-
-impl Landing {
-    /// Whether every chain took all its steps and came to the end of its canary.
-    pub(crate) fn is_whole(&self, run: &Run) -> bool {
-        run.is_proved(&self.words[..self.chains])
-    }
-
-    /// Accepted steps a chain in the low 16 bits; the highest bit is set where a step failed.
-    pub(crate) fn accepted(&self) -> &[u32] {
-        &self.words[self.chains..2 * self.chains]
-    }
-
-    /// Sums of acceptance probabilities a chain in units of 2⁻¹⁶.
-    pub(crate) fn acceptance(&self) -> &[u32] {
-        &self.words[2 * self.chains..3 * self.chains]
-    }
-
-    /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, growths, and energies, one a chain;
-    /// positions, `[dim][chain]`.
-    pub(crate) fn watched(&self) -> Option<Watched<'_>> {
-        let at = (LANDED_ROWS * self.chains).next_multiple_of(2) + STAMPS as usize / 4;
-        let words = self.words.get(at..).filter(|words| !words.is_empty())?;
-        let (failures, words) = words.split_at(self.chains);
-        let (failure_steps, words) = words.split_at(self.chains);
-        let (growths, words) = words.split_at(self.chains);
-        let (energies, positions) = words.split_at(self.chains);
-        Some(Watched {
-            failures,
-            failure_steps,
-            growths: bytemuck::cast_slice(growths),
-            energies: bytemuck::cast_slice(energies),
-            positions: bytemuck::cast_slice(positions),
-        })
-    }
-
-    pub(crate) fn device_time(&self, gpu: &Gpu) -> Option<Duration> {
-        let [begin, end] = self.stamps?;
-        let nanoseconds = end.saturating_sub(begin) as f64 * f64::from(gpu.queue().get_timestamp_period());
-        Some(Duration::from_nanos(nanoseconds as u64))
-    }
 }
 
 impl Chunk {
@@ -490,46 +343,6 @@ impl Chunk {
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, bind, &[]);
         pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
-    }
-}
-
-impl Berth {
-    /// Binds the state [positions in, positions out, carry in, carry out] and what else a dispatch needs.
-    fn bind(
-        &mut self,
-        gpu: &Gpu,
-        pipelines: &Pipelines,
-        controls: &[Control],
-        state: [&wgpu::Buffer; 4],
-        with_draws: bool,
-    ) -> wgpu::BindGroup {
-        let rows: &[u8] = bytemuck::cast_slice(controls);
-        if (self.controls.size() as usize) < rows.len() {
-            self.controls = gpu.buffer("controls", rows.len().next_power_of_two() as u64, CONTROLS);
-        }
-        gpu.queue().write_buffer(&self.controls, 0, rows);
-        let [positions_in, positions_out, carry_in, carry_out] = state;
-        let mut buffers =
-            vec![&self.run, &pipelines.params, &self.controls, positions_in, positions_out, carry_in, carry_out, &self.outcome];
-        buffers.extend(self.draws.as_ref().filter(|_| with_draws).map(|[draws, _]| draws));
-        if let Some((_, bound)) = self.bound.iter().find(|(of, _)| of.iter().eq(buffers.iter().copied())) {
-            return bound.clone();
-        }
-        let entries: Vec<_> = buffers
-            .iter()
-            .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        let bound = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("ergodic"),
-            layout: pipelines.bindings(with_draws),
-            entries: &entries,
-        });
-        if self.bound.len() == MOST_BOUND {
-            self.bound.remove(0);
-        }
-        self.bound.push((buffers.into_iter().cloned().collect(), bound.clone()));
-        bound
     }
 }
 

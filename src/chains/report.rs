@@ -1,14 +1,15 @@
 //! What a run did, as text and as JSON.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+mod tempering;
+mod text;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Coordinate, Ended, FailedAt, Quantity, Setup, Standing,
-    moments::{Exchanges, Moments},
-    tally::Ledger,
-};
+use self::tempering::tempering;
+pub use self::tempering::{RungRow, TemperingReport};
+use super::{Coordinate, Ended, FailedAt, Setup, Standing, moments::Moments, tally::Ledger};
 use crate::{adapt::Adaptation, kernel::Failure};
 
 /// Failures of one kind, by the chains whose first failure it was.
@@ -24,31 +25,6 @@ pub struct FailureRow {
     pub first_step: u64,
     /// The chain that failed there.
     pub first_chain: u64,
-}
-
-/// What happened on the ladders of parallel tempering while moments were collected.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct TemperingReport {
-    /// The temperatures of the ladder, from the target's own up.
-    pub rungs: Vec<RungRow>,
-    /// Steps between two rounds of swaps.
-    pub steps_a_swap: u32,
-    /// States that went from the coldest rung to the hottest and back, on all ladders together.
-    pub round_trips: u64,
-    /// Round trips of a ladder in a thousand steps.
-    pub round_trips_in_1000_steps: f64,
-}
-
-/// One temperature of the ladders.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct RungRow {
-    /// Temperature, in units of the target's.
-    pub temperature: f64,
-    /// Part of the transitions that were accepted since the start.
-    pub acceptance: f64,
-    /// Part of the swaps with the next rung that were made; None for the last one, and where none was tried.
-    pub swaps: Option<f64>,
 }
 
 /// What a run did. Serialises to JSON; displays as text.
@@ -220,44 +196,6 @@ impl Report {
     }
 }
 
-/// The ladder and what its rungs accepted; the swaps are yet to be counted.
-fn tempering(setup: &Setup, ledger: &Ledger, steps: u64) -> Option<TemperingReport> {
-    let ladder = setup.kernel.ladder()?;
-    let rung = |(rung, &temperature): (usize, &f64)| {
-        let accepted = ledger.accepted.iter().skip(rung).step_by(ladder.rungs());
-        let transitions = steps as f64 * accepted.len() as f64;
-        let acceptance = accepted.sum::<u64>() as f64 / transitions.max(1.0);
-        RungRow { temperature, acceptance, swaps: None }
-    };
-    let rungs = ladder.temperatures().iter().enumerate().map(rung).collect();
-    let steps_a_swap = ladder.steps_a_swap();
-    Some(TemperingReport { rungs, steps_a_swap, round_trips: 0, round_trips_in_1000_steps: 0.0 })
-}
-
-impl TemperingReport {
-    fn count(&mut self, moments: &Moments) {
-        let Exchanges { swaps, round_trips } = &moments.exchanges;
-        for (rung, [proposed, made]) in self.rungs.iter_mut().zip(swaps) {
-            rung.swaps = (*proposed > 0.0).then(|| made / proposed);
-        }
-        self.round_trips = *round_trips as u64;
-        self.round_trips_in_1000_steps = 1e3 * round_trips / (moments.chains() as f64 * moments.draws as f64);
-    }
-
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rungs, round_trips, round_trips_in_1000_steps, .. } = self;
-        writeln!(f, "  {:>11} {:>12} {:>16}", "temperature", "acceptance", "swaps with next")?;
-        for RungRow { temperature, acceptance, swaps } in rungs {
-            let swaps = swaps.map_or("-".into(), |swaps| format!("{swaps:.3}"));
-            writeln!(f, "  {temperature:>11.3} {acceptance:>12.4} {swaps:>16}")?;
-        }
-        writeln!(
-            f,
-            "  {round_trips} round trips, {round_trips_in_1000_steps:.3} of a ladder in 1,000 steps; moments are of temperature 1"
-        )
-    }
-}
-
 /// The failures in a ledger by kind.
 pub(super) fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
     let mut rows: BTreeMap<u8, FailureRow> = BTreeMap::new();
@@ -297,118 +235,4 @@ fn notes(report: &Report, chains: usize, starts_at_one_point: bool) -> Vec<Strin
         notes.push("all chains started at one point: rhat cannot see a part of the target that none of them reached".into());
     }
     notes
-}
-
-/// Rows of coordinates shown as text; JSON has them all.
-const SHOWN: usize = 16;
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ladder = self.tempering.as_ref().map(|t| format!(" at {} temperatures", t.rungs.len())).unwrap_or_default();
-        writeln!(f, "{}{ladder} on {} in {} dimensions", self.kernel, self.energy, self.dim)?;
-        writeln!(f, "  {}", self.adapter)?;
-        let device = self.device_seconds.map(|s| format!(", {s:.3} s on the device")).unwrap_or_default();
-        writeln!(f, "  {} chains x {} steps in {:.3} s{device}", self.chains, self.steps, self.wall_seconds)?;
-        let redone = if self.slices_redone > 0 {
-            format!(" ({} cut short by the driver and run again)", self.slices_redone)
-        } else {
-            String::new()
-        };
-        writeln!(
-            f,
-            "  {:.3e} transitions/s, {:.3e} gradients/s, {} slices{redone}",
-            self.transitions_per_second, self.gradients_per_second, self.slices
-        )?;
-        match self.mean_acceptance {
-            Some(acceptance) => write!(f, "  mean acceptance {acceptance:.4}")?,
-            None => write!(f, "  unadjusted: accepts always, biased by the step size")?,
-        }
-        if self.temperature != 1.0 {
-            write!(f, ", temperature {:.6}", self.temperature)?;
-        }
-        writeln!(f)?;
-        if let Some(adaptation) = &self.adaptation {
-            writeln!(f, "{adaptation}")?;
-        }
-        if self.coordinates.is_empty() {
-            return self.fmt_failures(f);
-        }
-        write!(f, "  {} draws a chain", self.draws)?;
-        match (self.ended, &self.standing) {
-            (Some(Ended::Goal), Some(last)) => write!(f, ": the goal is met, last by {last}")?,
-            (Some(ended), Some(last)) => {
-                let limit = if ended == Ended::Time { "time" } else { "the number of draws" };
-                write!(f, ": ended by {limit}, the goal is not met by {last}")?;
-            }
-            (Some(Ended::Time), None) => write!(f, ": ended by time")?,
-            _ => {}
-        }
-        writeln!(
-            f,
-            "\n  {:>8} {:>14} {:>14} {:>12} {:>12} {:>12} {:>9}",
-            "", "mean", "sd", "mcse(mean)", "mcse(sd)", "ess", "rhat"
-        )?;
-        let mut row = |name: String, c: &Coordinate| {
-            let error = |error: Option<f64>| error.map_or("undefined".into(), |e| format!("{e:.3e}"));
-            let rhat = c.rhat.map_or("undefined".into(), |r| format!("{r:.4}"));
-            let (mcse, mcse_sd, ess) = (error(c.mcse), error(c.mcse_sd), error(c.ess));
-            writeln!(f, "  {name:>8} {:>14.6} {:>14.6} {mcse:>12} {mcse_sd:>12} {ess:>12} {rhat:>9}", c.mean, c.sd)
-        };
-        for (i, c) in self.coordinates.iter().take(SHOWN).enumerate() {
-            row(format!("x[{i}]"), c)?;
-        }
-        if let Some(c) = &self.energy_moments {
-            row("energy".into(), c)?;
-        }
-        if self.coordinates.len() > SHOWN {
-            writeln!(f, "  ({} more coordinates in the JSON)", self.coordinates.len() - SHOWN)?;
-        }
-        if let Some(jump) = self.squared_jump {
-            write!(f, "  mean squared jump {jump:.4e}")?;
-        }
-        if let Some(e_bfmi) = self.e_bfmi {
-            write!(f, ", E-BFMI {e_bfmi:.3}")?;
-        }
-        writeln!(f)?;
-        if let Some(tempering) = &self.tempering {
-            tempering.fmt(f)?;
-        }
-        for note in &self.notes {
-            writeln!(f, "  note: {note}")?;
-        }
-        self.fmt_failures(f)
-    }
-}
-
-impl Report {
-    fn fmt_failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.failures.is_empty() {
-            return write!(f, "  no failures");
-        }
-        write!(f, "  failures (by the kind of a chain's first one):")?;
-        for row in &self.failures {
-            let FailureRow { kind, chains, count, first_step, first_chain } = row;
-            write!(
-                f,
-                "\n    {kind:?}: {count} transitions of {chains} chains, first at step {first_step} of chain {first_chain}"
-            )?;
-        }
-        for FailedAt { chain, step, kind, position } in &self.failed_at {
-            let shown: Vec<_> = position.iter().take(4).map(|x| format!("{x:.6}")).collect();
-            let more = if position.len() > 4 { ", ..." } else { "" };
-            write!(f, "\n    chain {chain} stood at [{}{more}] when it failed at step {step} ({kind:?})", shown.join(", "))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.value.map_or("undefined".into(), |value| format!("{value:.4}"));
-        let name = match self.quantity {
-            Quantity::Mcse => "mcse/sd",
-            Quantity::Rhat => "rhat",
-        };
-        write!(f, "x[{}] with {name} {value}", self.coordinate)
-    }
 }

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Call, Constrained, Convex, Energy, Params};
+use super::{Call, Conditioned, Constrained, Convex, Energy, Params};
 use crate::{Error, Result, error::positive, program::Composer, transform::Transform};
 
 /// The dimension of parts, of which there must be at least one and all must agree.
@@ -49,7 +49,7 @@ pub(super) fn spread_parts(parts: &[Arc<dyn Energy>], offsets: &[usize]) -> Opti
 }
 
 /// Adds two generated functions, given their bodies, and says how to call them.
-pub(super) fn add_generated(program: &mut Composer, stem: &str, energy: &str, energy_and_grad: &str) -> Result<Call> {
+pub(crate) fn add_generated(program: &mut Composer, stem: &str, energy: &str, energy_and_grad: &str) -> Result<Call> {
     let stem = program.unique(stem);
     let text = format!(
         "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{energy}}}\n\n\
@@ -57,6 +57,22 @@ pub(super) fn add_generated(program: &mut Composer, stem: &str, energy: &str, en
     );
     program.add(&stem, &text)?;
     Ok(Call::new(stem, &[]))
+}
+
+/// Adds the two generated functions of jets, given their bodies, and says how to call them.
+pub(crate) fn add_generated_jets(program: &mut Composer, stem: &str, jet: &str, jet_param_grad: &str) -> Result<Call> {
+    let stem = program.unique(stem);
+    program.add(&stem, &jets_text(&stem, jet, jet_param_grad))?;
+    Ok(Call::new(stem, &[]))
+}
+
+/// The functions of jets of this stem, with these bodies.
+pub(super) fn jets_text(stem: &str, jet: &str, jet_param_grad: &str) -> String {
+    let given = "at: u32, x: ptr<function, Point>, v: ptr<function, Point>";
+    format!(
+        "fn {stem}_jet({given}) -> vec3<f32> {{\n{jet}}}\n\n\
+         fn {stem}_jet_param_grad({given}, adjoints: vec3<f32>) {{\n{jet_param_grad}}}\n"
+    )
 }
 
 /// E(x) = Σᵢ Eᵢ(x): the density is the product of those of the parts (a product of experts; Hinton 2002).
@@ -247,6 +263,14 @@ pub trait Compose: Energy + Sized + 'static {
     /// As [`Convex::new`].
     fn mixed_with(self, weight: f64, other: impl Energy + 'static) -> Result<Convex> {
         Convex::new(&[weight, 1.0 - weight], [Arc::new(self) as Arc<dyn Energy>, Arc::new(other)])
+    }
+
+    /// The energy of the other coordinates, with these `(coordinate, value)` held: the conditional.
+    ///
+    /// # Errors
+    /// As [`Conditioned::new`].
+    fn condition(self, held: impl IntoIterator<Item = (usize, f64)>) -> Result<Conditioned> {
+        Conditioned::new(Arc::new(self), held)
     }
 
     /// The energy in free coordinates, with a transform of the coordinates `range` (see [`transform`](crate::transform)).

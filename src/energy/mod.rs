@@ -12,6 +12,7 @@ mod beta;
 mod bridge;
 mod cholesky_gaussian;
 mod compose;
+mod conditioned;
 mod constrained;
 mod convex;
 mod dirichlet;
@@ -42,6 +43,8 @@ pub use beta::Beta;
 pub(crate) use bridge::Bridge;
 pub use cholesky_gaussian::CholeskyGaussian;
 pub use compose::{Compose, Scaled, Sum};
+pub(crate) use compose::{add_generated, add_generated_jets};
+pub use conditioned::Conditioned;
 pub use constrained::Constrained;
 pub use convex::Convex;
 pub use dirichlet::Dirichlet;
@@ -59,11 +62,12 @@ pub use rastrigin::Rastrigin;
 pub(crate) use reparametrised::Reparametrised;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
-pub(crate) use softmax_mixture::LogSumExp;
 pub use softmax_mixture::SoftmaxMixture;
+pub(crate) use softmax_mixture::{LogSumExp, add_log_sum_exp};
 pub use student_t::StudentT;
 pub use two_moons::TwoMoons;
 pub use wgsl::WgslEnergy;
+pub(crate) use wgsl::{Kind, Tokens};
 
 use std::sync::Arc;
 
@@ -114,7 +118,9 @@ impl<'a> Params<'a> {
     }
 }
 
-/// How WGSL calls an energy: `<stem>_energy(<shape>, at, x)` and `<stem>_energy_and_grad(<shape>, at, x, grad)`.
+/// How WGSL calls an energy: `<stem>_energy(<shape>, at, x)` and `<stem>_energy_and_grad(<shape>, at, x, grad)`; and, where these are
+/// the functions of [jets](crate::train::Trainable::compose_jets), `<stem>_jet(<shape>, at, x, v)` and
+/// `<stem>_jet_param_grad(<shape>, at, x, v, adjoints)`.
 ///
 /// The shape are numbers that the compiler must know (how many components, say); everything else is a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +135,11 @@ impl Call {
         Self { stem: stem.into(), shape: shape.iter().map(|n| format!("{n}u, ")).collect() }
     }
 
+    /// The same call, of functions whose names begin with a prefix.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        Self { stem: format!("{prefix}_{}", self.stem), ..self }
+    }
+
     /// The expression of the energy of `x` (a pointer) with its parameters from `at` on.
     pub fn energy(&self, at: &str, x: &str) -> String {
         format!("{}_energy({}{at}, {x})", self.stem, self.shape)
@@ -137,6 +148,16 @@ impl Call {
     /// The expression of the energy of `x` that also writes its gradient to `grad` (a pointer).
     pub fn energy_and_grad(&self, at: &str, x: &str, grad: &str) -> String {
         format!("{}_energy_and_grad({}{at}, {x}, {grad})", self.stem, self.shape)
+    }
+
+    /// The expression of (φ, φ′, φ″) at `x` along `v` (pointers).
+    pub fn jet(&self, at: &str, x: &str, v: &str) -> String {
+        format!("{}_jet({}{at}, {x}, {v})", self.stem, self.shape)
+    }
+
+    /// The call that adds the gradient in the parameters, from the adjoints of the jet at `x` along `v` (pointers).
+    pub fn jet_param_grad(&self, at: &str, x: &str, v: &str, adjoints: &str) -> String {
+        format!("{}_jet_param_grad({}{at}, {x}, {v}, {adjoints})", self.stem, self.shape)
     }
 }
 

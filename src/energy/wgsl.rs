@@ -11,6 +11,7 @@ use crate::{
     Error, Result,
     program::{Composer, check_dim, parse_alone, render, shader_error},
 };
+pub(crate) use scan::{Kind, Tokens};
 use scan::{MAX_BYTES, Mistake};
 
 /// An energy given as WGSL text: any formula, on a GPU only (there is no f64 twin).

@@ -286,6 +286,12 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Step size and temperature, where this is the unadjusted Langevin algorithm with both of them constant: networks run that one
+    /// through their layers for all chains at once ([`net::Langevin`](crate::net::Langevin)).
+    fn langevin(&self) -> Option<[f64; 2]> {
+        None
+    }
+
     /// The factor of the step size that suits a temperature: steps are lengths, which grow as √T.
     fn step_scale(&self, temperature: f64) -> f64 {
         temperature.sqrt()

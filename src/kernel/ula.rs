@@ -71,6 +71,14 @@ impl Kernel for Ula {
         self.temperature.as_ref()
     }
 
+    fn langevin(&self) -> Option<[f64; 2]> {
+        match (&self.step_size, &self.temperature) {
+            (&Schedule::Constant(step_size), None) => Some([step_size, 1.0]),
+            (&Schedule::Constant(step_size), &Some(Schedule::Constant(temperature))) => Some([step_size, temperature]),
+            _ => None,
+        }
+    }
+
     fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
         Some(Vec::new())
     }

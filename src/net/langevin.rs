@@ -70,25 +70,29 @@ impl Langevin {
     ///
     /// # Errors
     /// [`Error::Shape`] where x is no multiple of the dimension; [`Error::Setting`] where a number of `walk` is out of range;
-    /// [`Error::Limit`] where the chains do not fit one batch; [`Error::CutShort`] and other errors of the device.
+    /// [`Error::CutShort`] and other errors of the device.
     pub fn run(&mut self, x: &[f32], walk: Walk) -> Result<Walked> {
-        let dim = self.mlp.dim();
-        let chains = check_points(dim, x, &[], Order::Value)?;
+        let chains = check_points(self.mlp.dim(), x, &[], Order::Value)?;
         positive("step size of the Langevin chains", walk.step_size)?;
         positive("temperature of the Langevin chains", walk.temperature)?;
-        let most = self.engine.most_points(1)?;
-        if chains > most {
-            let (asked, allowed) = (chains as u64, most as u64);
-            return Err(Error::Limit {
-                what: "chains".into(),
-                asked,
-                allowed,
-                limit: "a batch; several runs with a first_chain each".into(),
-            });
-        }
+        let mut walked = Walked { positions: x.to_vec(), stopped: 0 };
         if walk.steps == 0 {
-            return Ok(Walked { positions: x.to_vec(), stopped: 0 });
+            return Ok(walked);
         }
+        let most = self.engine.most_points(1)?;
+        for first in (0..chains).step_by(most) {
+            let batch = first..chains.min(first + most);
+            let own: Vec<_> = x.chunks_exact(chains).flat_map(|row| &row[batch.clone()]).copied().collect();
+            let there = self.run_batch(&own, batch.len(), Walk { first_chain: walk.first_chain + first as u32, ..walk })?;
+            for (row, own) in walked.positions.chunks_exact_mut(chains).zip(there.positions.chunks_exact(batch.len())) {
+                row[batch.clone()].copy_from_slice(own);
+            }
+            walked.stopped += there.stopped;
+        }
+        Ok(walked)
+    }
+
+    fn run_batch(&mut self, x: &[f32], chains: usize, walk: Walk) -> Result<Walked> {
         loop {
             match self.attempt(x, chains, walk) {
                 // Nothing is kept of a run that was cut short.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Activation, Network, fused, network::Tape, passes::GpuPasses, product::Form};
+use super::{Activation, Langevin, Network, fused, network::Tape, passes::GpuPasses, product::Form};
 use crate::{
     Backend, Error, Result,
     energy::{Call, Energy, Params},
@@ -74,7 +74,7 @@ impl Mlp {
     }
 
     /// The network's tape at x along v, up to an order.
-    fn tape(&self, param: &dyn Fn(usize) -> f64, x: &[f64], v: &[f64], order: Order) -> Tape {
+    fn tape(&self, param: &impl Fn(usize) -> f64, x: &[f64], v: &[f64], order: Order) -> Tape {
         let slopes = if order >= Order::Slope { v.to_vec() } else { Vec::new() };
         let curvatures = if order >= Order::Curvature { vec![0.0; x.len()] } else { Vec::new() };
         self.network.forward(param, [x.to_vec(), slopes, curvatures])
@@ -160,5 +160,9 @@ impl Trainable for Mlp {
 
     fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
         Ok(backend.gpu().map(|gpu| Box::new(GpuPasses::new(gpu, self, Form::of(gpu))) as Box<dyn Passes>))
+    }
+
+    fn own_langevin(&self, backend: &Backend) -> Option<Langevin> {
+        backend.gpu().map(|gpu| Langevin::new(gpu, self))
     }
 }

@@ -24,7 +24,9 @@ pub(crate) struct Storing<'a> {
     /// Steps of the chains before the collection began.
     origin: u64,
     /// Draws that no sink has seen, `[draw][dim + 1][chain]`, and the number of the first of them in the collection, from 0.
-    ready: Vec<f32>,
+    room: Vec<f32>,
+    /// Numbers of it that are ready.
+    ready: usize,
     first_ready: u64,
 }
 
@@ -48,7 +50,18 @@ impl<'a> Storing<'a> {
         })?;
         let temperature = setup.temperature.clone();
         let origin = steps - already;
-        Ok(Self { sink, thin: collect.thin, chains, rungs, dim, temperature, origin, ready: Vec::new(), first_ready: 0 })
+        Ok(Self {
+            sink,
+            thin: collect.thin,
+            chains,
+            rungs,
+            dim,
+            temperature,
+            origin,
+            room: Vec::new(),
+            ready: 0,
+            first_ready: 0,
+        })
     }
 
     /// Bytes of a draw of so many chains.
@@ -73,21 +86,24 @@ impl<'a> Storing<'a> {
 
     /// Room for the draws among the states `from..to`, `[draw][dim + 1][chain]`, to be filled.
     pub(crate) fn ready(&mut self, from: u64, to: u64) -> &mut [f32] {
-        debug_assert!(self.ready.is_empty(), "what was ready has been delivered");
+        debug_assert_eq!(self.ready, 0, "what was ready has been delivered");
         self.first_ready = from / self.thin;
         let words = self.draws(from, to) as usize * (self.dim + 1) * self.chains.len();
-        self.ready.resize(words, f32::NAN);
-        &mut self.ready
+        if self.room.len() < words {
+            self.room.resize(words, f32::NAN);
+        }
+        self.ready = words;
+        &mut self.room[..words]
     }
 
     /// Hands over what is ready, once: also where the sink refuses it.
     pub(crate) fn deliver(&mut self) -> Result<()> {
-        if self.ready.is_empty() {
+        if self.ready == 0 {
             return Ok(());
         }
         let positions = self.dim * self.chains.len();
         let size = positions + self.chains.len();
-        let numbered = self.ready.chunks_exact(size).zip(self.first_ready + 1..);
+        let numbered = self.room[..self.ready].chunks_exact(size).zip(self.first_ready + 1..);
         let draws: Vec<_> = numbered
             .map(|(draw, number)| {
                 let (positions, energies) = draw.split_at(positions);
@@ -96,7 +112,7 @@ impl<'a> Storing<'a> {
             })
             .collect();
         let written = self.sink.write(&draws);
-        self.ready.clear();
+        self.ready = 0;
         written
     }
 

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use rayon::prelude::*;
 use serde_json::{Value, json};
 use zarrs::{
     array::{ArrayBuilder, codec::TransposeCodec, data_type},
@@ -125,12 +124,20 @@ impl Phase {
     fn write(&mut self, folder: &mut Folder, draws: &[Draw<'_>]) -> Result<()> {
         let Some(shape) = &self.shape else { return Ok(()) };
         let (x, lp) = (folder.path.join(self.positions).join("x"), folder.path.join(self.stats).join("lp"));
-        draws.par_iter().enumerate().try_for_each(|(i, draw)| {
-            let number = self.draws + i as u64;
-            write(&x.join(format!("c.0.{number}.0")), &bytes_of(draw.positions))?;
-            let log_densities: Vec<_> = draw.energies.iter().map(|&e| (-f64::from(e) / draw.temperature) as f32).collect();
-            write(&lp.join(format!("c.0.{number}")), &bytes_of(&log_densities))
-        })?;
+        let numbered = || draws.iter().zip(self.draws..);
+        // A thread a folder: two that made files in the same one would wait for each other, and spin while they do.
+        let positions = || {
+            let mut numbered = numbered();
+            numbered.try_for_each(|(draw, number)| write(&x.join(format!("c.0.{number}.0")), &bytes_of(draw.positions)))
+        };
+        let log_densities = || {
+            numbered().try_for_each(|(draw, number)| {
+                let values: Vec<_> = draw.energies.iter().map(|&e| (-f64::from(e) / draw.temperature) as f32).collect();
+                write(&lp.join(format!("c.0.{number}")), &bytes_of(&values))
+            })
+        };
+        let (positions, log_densities) = rayon::join(positions, log_densities);
+        positions.and(log_densities)?;
         let (chains, dim) = (shape.chains as u64, shape.dim as u64);
         let count = self.draws + draws.len() as u64;
         for (group, values) in [(self.positions, "x"), (self.stats, "lp")] {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::{
-    Adjoints, Order, Passes,
+    Adjoints, Order, Passes, Trainable, check_points,
     loss::{At, LossAt, side_by_side},
 };
 use crate::{
     Backend, Error, Result, Start,
     chains::Chains,
-    energy::Energy,
     error::finite,
     kernel::Kernel,
+    net::{Langevin, Walk},
     random::{Draws, Stream, key},
+    rbm::shuffled,
 };
 
 /// Which chains estimate the model's side of the gradient.
@@ -107,11 +108,116 @@ impl Contrastive {
     }
 }
 
+/// What the chains of contrastive divergence have done since a trainer was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Walks {
+    /// Chains that run in each update.
+    pub chains: usize,
+    /// Transitions of each.
+    pub steps: u64,
+    /// Mean probability of acceptance; 1 of unadjusted kernels.
+    pub acceptance: f64,
+    /// Transitions that failed, and unadjusted chains that stopped, over all chains and updates.
+    pub failures: u64,
+}
+
+/// What moves the chains.
+#[derive(Debug)]
+enum Mover {
+    Engine(Box<dyn Chains>),
+    /// A network's own, of so many chains; those that stopped, in all.
+    Layers {
+        langevin: Box<Langevin>,
+        walk: Walk,
+        chains: usize,
+        stopped: u64,
+    },
+}
+
+impl Mover {
+    fn new(
+        backend: &Backend,
+        contrastive: &Contrastive,
+        target: &Arc<dyn Trainable>,
+        chains: usize,
+        seed: u64,
+        first_step: u64,
+    ) -> Result<Self> {
+        if let (Some([step_size, temperature]), Some(langevin)) = (contrastive.kernel.langevin(), target.own_langevin(backend))
+        {
+            let walk = Walk { step_size, temperature, steps: contrastive.steps, seed, first_step, first_chain: 0 };
+            return Ok(Self::Layers { langevin: Box::new(langevin), walk, chains, stopped: 0 });
+        }
+        let chains = backend
+            .chains_of(target.clone(), contrastive.kernel.clone())
+            .count(chains)
+            .seed(seed)
+            .start(Start::point([0.0]))
+            .first_step(first_step)
+            .build()?;
+        Ok(Self::Engine(chains))
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Engine(chains) => chains.count(),
+            Self::Layers { chains, .. } => *chains,
+        }
+    }
+
+    /// Steps done, those before this mover included.
+    fn steps(&self) -> u64 {
+        match self {
+            Self::Engine(chains) => chains.steps(),
+            Self::Layers { walk, .. } => walk.first_step,
+        }
+    }
+
+    fn run(&mut self, params: &[f32], from: &[f32], steps: u64) -> Result<Vec<f32>> {
+        match self {
+            Self::Engine(chains) => {
+                chains.restart(params, from)?;
+                chains.advance(steps)?;
+                chains.positions()
+            }
+            Self::Layers { langevin, walk, stopped, .. } => {
+                langevin.set_params(params)?;
+                let walked = langevin.run(from, *walk)?;
+                walk.first_step += steps;
+                *stopped += walked.stopped as u64;
+                Ok(walked.positions)
+            }
+        }
+    }
+}
+
+/// Where chains of a model stand after so many transitions of a kernel from points, both `[dim][chain]`. A network takes the steps of
+/// [`Ula`](crate::kernel::Ula) through its layers for all chains at once, which is much faster there than chains of the engine.
+///
+/// # Errors
+/// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Unsupported`] for a kernel that adapts; as
+/// [`Setup::build`](crate::chains::Setup::build); errors of the device.
+pub fn walk(
+    backend: &Backend,
+    model: &Arc<dyn Trainable>,
+    kernel: impl Kernel + 'static,
+    steps: u64,
+    seed: u64,
+    from: &[f32],
+) -> Result<Vec<f32>> {
+    let chains = check_points(model.dim(), from, &[], Order::Value)?;
+    let contrastive = Contrastive::new(kernel, steps);
+    contrastive.check()?;
+    Mover::new(backend, &contrastive, model, chains, seed, 0)?.run(&model.params(), from, steps)
+}
+
 /// The chains of a training run, and the slots that they go on from.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     contrastive: Contrastive,
-    chains: Box<dyn Chains>,
+    mover: Mover,
+    dim: usize,
     seed: u64,
     /// `[dim][slot]`; none where chains start at data.
     pub(crate) slots: Vec<f32>,
@@ -122,7 +228,7 @@ impl Sampler {
     pub(crate) fn new(
         backend: &Backend,
         contrastive: &Contrastive,
-        target: Arc<dyn Energy>,
+        target: &Arc<dyn Trainable>,
         batch: usize,
         seed: u64,
         steps: u64,
@@ -133,60 +239,56 @@ impl Sampler {
             Negatives::Persistent { chains, start } => (*chains, start.positions(dim, 0, *chains, 1, seed)?),
             Negatives::Replay { slots, start, .. } => (batch, start.positions(dim, 0, *slots, 1, seed)?),
         };
-        let chains = backend
-            .chains_of(target, contrastive.kernel.clone())
-            .count(count)
-            .seed(seed)
-            .start(Start::point([0.0]))
-            .first_step(steps)
-            .build()?;
-        Ok(Self { contrastive: contrastive.clone(), chains, seed, slots })
+        let mover = Mover::new(backend, contrastive, target, count, seed, steps)?;
+        Ok(Self { contrastive: contrastive.clone(), mover, dim, seed, slots })
     }
 
     /// Chains, where their number is that of a batch's points.
     pub(crate) fn points(&self) -> Option<usize> {
-        (!matches!(self.contrastive.negatives, Negatives::Persistent { .. })).then(|| self.chains.count())
+        (!matches!(self.contrastive.negatives, Negatives::Persistent { .. })).then(|| self.mover.count())
     }
 
     /// Steps that the chains have done.
     pub(crate) fn steps(&self) -> u64 {
-        self.chains.steps()
+        self.mover.steps()
     }
 
-    pub(crate) fn chains(&self) -> &dyn Chains {
-        &*self.chains
+    pub(crate) fn walks(&self) -> Walks {
+        let (acceptance, failures) = match &self.mover {
+            Mover::Engine(chains) => {
+                let report = chains.report();
+                (report.mean_acceptance.unwrap_or(1.0), report.failures.iter().map(|row| row.count).sum())
+            }
+            Mover::Layers { stopped, .. } => (1.0, *stopped),
+        };
+        Walks { chains: self.mover.count(), steps: self.steps(), acceptance, failures }
     }
 
     /// Points of the model with these parameters, `[dim][chain]`, in the update of this number; the slots go on.
     pub(crate) fn draw(&mut self, params: &[f32], x: &[f32], update: u64) -> Result<Vec<f32>> {
-        let dim = self.chains.dim();
+        let (dim, steps) = (self.dim, self.contrastive.steps);
         match &self.contrastive.negatives {
-            Negatives::Data => self.run(params, x),
+            Negatives::Data => self.mover.run(params, x, steps),
             Negatives::Persistent { .. } => {
-                self.slots = self.run(params, &self.slots.clone())?;
+                self.slots = self.mover.run(params, &self.slots, steps)?;
                 Ok(self.slots.clone())
             }
             &Negatives::Replay { slots, renewal, ref start } => {
-                let (n, key) = (self.chains.count(), key(self.seed, Stream::Replay, update));
+                let (n, key) = (self.mover.count(), key(self.seed, Stream::Replay, update));
                 let seed = u64::from(key[0]) | u64::from(key[1]) << 32;
                 let new = start.positions(dim, 0, n, 1, seed)?;
                 let draws = |i: usize| Draws::new(key, i as u32, 0);
-                let chosen: Vec<_> = (0..n).map(|i| (draws(i).uniform(0) * slots as f64) as usize).collect();
-                let begins: Vec<_> = (0..n).map(|i| draws(i).uniform(1) < renewal).collect();
+                // No slot twice, unless there are fewer of them than chains.
+                let chosen: Vec<_> = shuffled(slots, seed, 0).into_iter().cycle().take(n).collect();
+                let begins: Vec<_> = (0..n).map(|i| draws(i).uniform(0) < renewal).collect();
                 let from = |at: usize| if begins[at % n] { new[at] } else { self.slots[at / n * slots + chosen[at % n]] };
                 let from: Vec<_> = (0..dim * n).map(from).collect();
-                let there = self.run(params, &from)?;
+                let there = self.mover.run(params, &from, steps)?;
                 for (at, &x) in there.iter().enumerate() {
                     self.slots[at / n * slots + chosen[at % n]] = x;
                 }
                 Ok(there)
             }
         }
-    }
-
-    fn run(&mut self, params: &[f32], from: &[f32]) -> Result<Vec<f32>> {
-        self.chains.restart(params, from)?;
-        self.chains.advance(self.contrastive.steps)?;
-        self.chains.positions()
     }
 }

@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{
-    Loss, Optimizer, Passes, Trainable,
+    Loss, Optimizer, Passes, Trainable, Walks,
     loss::{At, LossAt},
     negative::Sampler,
     optimizer::Memory,
     passes,
 };
-use crate::{Backend, Error, Report, Result, error::positive, rbm::shuffled};
+use crate::{Backend, Error, Result, error::positive, rbm::shuffled};
 
 /// Updates between two states that a run may go back to.
 const GOOD_EVERY: u64 = 20;
@@ -205,9 +205,9 @@ impl Trainer {
         self.rollbacks
     }
 
-    /// What the chains of contrastive divergence have done since they were built.
-    pub fn chains(&self) -> Option<Report> {
-        self.sampler.as_ref().map(|sampler| sampler.chains().report())
+    /// What the chains of contrastive divergence have done; none before the first update and with other losses.
+    pub fn walks(&self) -> Option<Walks> {
+        self.sampler.as_ref().map(Sampler::walks)
     }
 
     /// The points that the chains go on from, `[dim][slot]`; empty where they start at data.
@@ -344,8 +344,8 @@ impl Trainer {
         let batch = x.len() / self.target.dim();
         let count = self.sampler.as_ref().map_or(batch, |sampler| sampler.points().unwrap_or(batch));
         if self.sampler.is_none() || count != batch {
-            let (target, seed) = (self.target.clone(), self.training.seed);
-            let sampler = Sampler::new(&self.backend, contrastive, target, batch, seed, self.chain_steps)?;
+            let seed = self.training.seed;
+            let sampler = Sampler::new(&self.backend, contrastive, &self.target, batch, seed, self.chain_steps)?;
             if self.state.slots.is_empty() {
                 self.state.slots = sampler.slots.clone();
                 self.good.iter_mut().for_each(|good| good.slots = sampler.slots.clone());

@@ -6,9 +6,9 @@ use ergodic::{
     Result,
     diffusion::NoiseSchedule,
     energy::{
-        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Constrained, Convex, Dirichlet, DoubleWell, Energy, Exponential,
-        Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring, Rosenbrock,
-        SoftmaxMixture, StudentT, Sum, TwoMoons,
+        Ackley, Banana, Beta, Call, CholeskyGaussian, Compose, Conditioned, Constrained, Convex, Dirichlet, DoubleWell, Energy,
+        Exponential, Funnel, Gamma, Gaussian, HalfCauchy, Himmelblau, InverseGamma, Mixture, Params, Rastrigin, Ring,
+        Rosenbrock, SoftmaxMixture, StudentT, Sum, TwoMoons,
     },
     kernel::{
         Annealed, Drift, Hmc, Independence, Kernel, Ladder, Mala, ProbabilityFlow, Reverse, Rwm, Tempering, Ula, Underdamped,
@@ -16,6 +16,7 @@ use ergodic::{
     },
     net::{Activation, Mlp},
     program::Composer,
+    train::{Trainable, TrainableConvex, TrainableScaled, TrainableSum},
     transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
 
@@ -80,10 +81,43 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ),
         ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
         ("constrained_11", Arc::new(constrained())),
+        ("log_scaled_5", Arc::new(TrainableScaled::new(0.7, Arc::new(softmax_mixture(3, 5))).unwrap())),
+        ("conditioned_5", Arc::new(conditioned(18, &[0, 2, 3, 11, 17]))),
+        ("conditioned_2", Arc::new(conditioned(40, &[5, 37]))),
+        ("conditioned_nested_3", Arc::new(conditioned_nested())),
+        (
+            "conditioned_mlp_4",
+            Arc::new(
+                Mlp::new(9, &[11, 6], Activation::Silu, 4)
+                    .unwrap()
+                    .confined(0.5)
+                    .unwrap()
+                    .condition(held(9, &[1, 2, 5, 8]))
+                    .unwrap(),
+            ),
+        ),
         ("mlp_softplus_2", Arc::new(Mlp::new(2, &[20], Activation::Softplus, 1).unwrap().confined(0.5).unwrap())),
         ("mlp_silu_3", Arc::new(Mlp::new(3, &[9, 17, 6], Activation::Silu, 2).unwrap().confined(0.3).unwrap())),
         ("mlp_tanh_5", Arc::new(Mlp::new(5, &[12, 8], Activation::Tanh, 3).unwrap().confined(1.0).unwrap())),
     ]
+}
+
+/// Values at which the coordinates that are not `free` are held.
+fn held(dim: usize, free: &[usize]) -> Vec<(usize, f64)> {
+    (0..dim).filter(|i| !free.contains(i)).map(|i| (i, 0.5 * (1.7 * i as f64).sin())).collect()
+}
+
+/// A correlated Gaussian of `dim` dimensions with few of them free.
+fn conditioned(dim: usize, free: &[usize]) -> Conditioned {
+    Gaussian::full(vec![0.3; dim], &correlated(dim)).unwrap().condition(held(dim, free)).unwrap()
+}
+
+/// One formula in three dimensions, in five of which three are free, and in seven of which three stay free after two rounds.
+pub fn conditioned_nested() -> Sum {
+    let of = |dim: usize| DoubleWell::new(dim, 0.3).unwrap().plus(Rosenbrock::new(dim).unwrap().scaled(0.05).unwrap()).unwrap();
+    let twice = of(7).condition([(6, 0.4), (1, -0.3)]).unwrap().condition([(0, 0.7), (3, 1.1)]).unwrap();
+    let once = of(5).condition([(2, 0.6), (3, -0.2)]).unwrap();
+    of(3).plus(once).unwrap().plus(twice).unwrap()
 }
 
 /// Every transform, on ranges that begin and end within lanes; the last coordinate is free.
@@ -147,6 +181,43 @@ pub fn spread() -> Vec<Case<dyn Energy>> {
         ("softmax_mixture_37", Arc::new(softmax_mixture(3, 37))),
         ("funnel_65", Arc::new(Funnel::new(65).unwrap().scale(1.0).unwrap())),
         ("nested_34", Arc::new(nested.scaled(0.9).unwrap())),
+    ]
+}
+
+/// Energies to be trained, alone and composed.
+pub fn trainable() -> Vec<Case<dyn Trainable>> {
+    let experts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(2)), Arc::new(softmax_mixture(3, 2))];
+    let parts: [Arc<dyn Trainable>; 3] = [
+        Arc::new(cholesky_gaussian(2)),
+        Arc::new(softmax_mixture(2, 2)),
+        Arc::new(TrainableSum::new(experts.clone()).unwrap()),
+    ];
+    let raised: Vec<_> = cholesky_gaussian(2).params().iter().map(|p| p + 0.3).collect();
+    let twice: [Arc<dyn Trainable>; 2] =
+        [Arc::new(cholesky_gaussian(2)), Arc::new(cholesky_gaussian(2).reparametrised(&raised).unwrap())];
+    let scaled = TrainableScaled::new(0.7, Arc::new(TrainableConvex::new(&[1.0, 0.4], experts.clone()).unwrap())).unwrap();
+    vec![
+        ("gaussian_1", Arc::new(cholesky_gaussian(1))),
+        ("gaussian_2", Arc::new(cholesky_gaussian(2))),
+        ("gaussian_5", Arc::new(cholesky_gaussian(5))),
+        ("mixture_1", Arc::new(softmax_mixture(1, 1))),
+        ("mixture_2", Arc::new(softmax_mixture(3, 2))),
+        ("mixture_6", Arc::new(softmax_mixture(5, 6))),
+        ("twice", Arc::new(TrainableSum::new(twice).unwrap())),
+        ("scaled", Arc::new(scaled)),
+        ("sum", Arc::new(TrainableSum::new(experts).unwrap())),
+        ("convex", Arc::new(TrainableConvex::new(&[0.5, 1.0, 2.0], parts).unwrap())),
+    ]
+}
+
+/// Energies whose jets are loops over parameters, which are left to the CPU on software Vulkan.
+pub fn trainable_by_loops() -> Vec<Case<dyn Trainable>> {
+    let parts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(14)), Arc::new(softmax_mixture(2, 14))];
+    vec![
+        ("gaussian_13", Arc::new(cholesky_gaussian(13))),
+        ("gaussian_32", Arc::new(cholesky_gaussian(32))),
+        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
+        ("convex_14", Arc::new(TrainableConvex::new(&[0.5, 1.0], parts).unwrap())),
     ]
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ergodic::{
-    energy::{Energy, Gaussian, Mixture, Params},
+    energy::{Compose, Energy, Gaussian, Mixture, Params},
     random::normal_pair,
 };
+use nalgebra::{DMatrix, DVector};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::stats::normal_cdf;
@@ -50,6 +51,30 @@ impl Exact {
         let covariances: Vec<_> = (0..dim * dim).map(|k| covariance(k / dim, k % dim)).collect();
         let energy = Arc::new(Gaussian::full(mean.clone(), &covariances).unwrap());
         Self { name, energy, temperature: 1.0, law: Law::Affine(mean, factor) }
+    }
+
+    /// Of a Gaussian in six dimensions, with coordinates 1, 2 and 4 held: the law of the others by the formula for conditionals, mean
+    /// m + C₁₂ C₂₂⁻¹ (v − m₂) and covariance C₁₁ − C₁₂ C₂₂⁻¹ C₂₁. The energy has the coordinates `held` held at the same values.
+    pub fn conditional(name: &'static str, held: [usize; 3]) -> Self {
+        let (dim, free, given, values) = (6, [0, 3, 5], [1, 2, 4], [0.7, -0.6, 0.3]);
+        let mean: Vec<_> = (0..dim).map(|i| 0.1 * i as f64 - 0.3).collect();
+        let root = |i: usize, j: usize| if i == j { 0.9 } else { 0.3 * ((3 * i + 5 * j) as f64).sin() };
+        let root = DMatrix::from_fn(dim, dim, root);
+        let covariance = &root * root.transpose();
+        let block = |rows: &[usize], columns: &[usize]| {
+            DMatrix::from_fn(rows.len(), columns.len(), |i, j| covariance[(rows[i], columns[j])])
+        };
+        let gain = block(&free, &given) * block(&given, &given).try_inverse().unwrap();
+        let miss = DVector::from_fn(3, |i, _| values[i] - mean[given[i]]);
+        let shift = &gain * miss;
+        let factor = (block(&free, &free) - &gain * block(&given, &free)).cholesky().unwrap().l();
+        let joint = Gaussian::full(mean.clone(), covariance.as_slice()).unwrap();
+        let energy = Arc::new(joint.condition(held.into_iter().zip(values)).unwrap());
+        let law = Law::Affine(
+            (0..3).map(|i| mean[free[i]] + shift[i]).collect(),
+            (0..3).map(|i| (0..=i).map(|j| factor[(i, j)]).collect()).collect(),
+        );
+        Self { name, energy, temperature: 1.0, law }
     }
 
     /// A one-dimensional energy at any temperature, by the trapezoid rule between limits beyond which nothing is left.
@@ -133,7 +158,7 @@ impl Exact {
     }
 }
 
-/// Targets of scale one: asymmetric ones in two dimensions and in five (padded lanes), a correlated one, and two at temperatures
+/// Targets of scale one: asymmetric ones in two dimensions and in five (padded lanes), a correlated one, a conditional, and two at temperatures
 /// that are not one.
 pub fn targets() -> Vec<Exact> {
     let line = Mixture::new(&[0.8, 0.2], &[vec![-0.5], vec![1.5]], &[0.6, 0.5]).unwrap();
@@ -141,6 +166,7 @@ pub fn targets() -> Vec<Exact> {
         Exact::mixture("two_gaussians", &[0.7, 0.3], &[vec![-0.8, 0.5], vec![1.2, -1.0]], &[0.6, 1.0]),
         Exact::mixture("five", &[0.6, 0.4], &[vec![-0.5, 0.3, 0.0, 0.8, -0.2], vec![0.7, -0.6, 0.4, -0.1, 0.3]], &[0.7, 1.0]),
         Exact::correlated("correlated", vec![0.3, -0.6, 0.0], vec![vec![1.1], vec![-0.8, 0.5], vec![0.3, 0.4, 0.7]]),
+        Exact::conditional("conditional", [1, 2, 4]),
         Exact::line("line_at_1.7", Arc::new(line), 1.7, -12.0, 13.0),
         Exact::gaussian("gaussian_at_0.6", vec![0.5, -0.3, 1.0], 0.9, 0.6),
     ]

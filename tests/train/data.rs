@@ -4,19 +4,23 @@ use std::{path::PathBuf, sync::Arc};
 
 use ergodic::{
     Backend, Error, Start,
-    energy::{CholeskyGaussian, Energy},
+    energy::{CholeskyGaussian, Energy, Mixture, Params},
     kernel::Mala,
     train::{Contrastive, Data, Loss, Noise, Optimizer, Toy, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
 
-use crate::common::Suite;
+use crate::common::{
+    Suite,
+    stats::{accept, p_of_z, smallest, z_of_count},
+};
 
 pub(crate) fn add(suite: Suite) -> Suite {
     suite
         .test("data sets are those of their description", sets)
+        .test("data sets have the law that is told of them, and not another", laws)
         .test("densities with a formula are those of the points", || {
-            for toy in [Toy::EightGaussians, Toy::Pinwheel, Toy::Checkerboard] {
+            for toy in [Toy::Pinwheel, Toy::Checkerboard] {
                 has_density(toy, |x| toy.ln_density(x).unwrap()).unwrap();
             }
             assert_eq!(Toy::Moons.ln_density([0.0; 2]), None);
@@ -64,6 +68,43 @@ fn sets() {
         assert!((r - 1.0).abs().min((r - 2.0).abs()) < 0.45, "{r}");
     }
     assert!(matches!(Toy::Moons.draw(0, 1), Err(Error::Setting { .. })));
+}
+
+/// The least p of the counts of draws in the cells of a board under a law, by quadrature.
+fn worst_cell(toy: Toy, law: &Mixture) -> (String, f64) {
+    const SIDE: usize = 12;
+    const FINE: usize = 12 * SIDE;
+    const HALF: f64 = 6.0;
+    let n = 50_000;
+    let cell = |x: f64| (((x + HALF) / (2.0 * HALF) * SIDE as f64) as usize).min(SIDE - 1);
+    let (mut counts, mut parts) = (vec![0u64; SIDE * SIDE], vec![0.0; SIDE * SIDE]);
+    let draws = toy.draw(n, 17).unwrap();
+    for p in 0..n {
+        let [x, y] = [0, 1].map(|i| f64::from(draws.points()[i * n + p]));
+        counts[cell(y) * SIDE + cell(x)] += 1;
+    }
+    let (params, middle) = (law.params(), |i: usize| HALF * ((2 * i + 1) as f64 / FINE as f64 - 1.0));
+    for k in 0..FINE * FINE {
+        let at = [middle(k % FINE), middle(k / FINE)];
+        parts[cell(at[1]) * SIDE + cell(at[0])] += (-law.energy(Params::new(&params), &at)).exp();
+    }
+    let all: f64 = parts.iter().sum();
+    let of_cell = |(i, (&count, part)): (usize, (&u64, &f64))| {
+        (format!("{toy:?}, cell {i}"), p_of_z(z_of_count(count, n as u64, part / all)))
+    };
+    // A cell with few is not near a normal law.
+    smallest(counts.iter().zip(&parts).enumerate().filter(|(_, (_, part))| *part / all > 1e-3).map(of_cell))
+}
+
+fn laws() {
+    for toy in Toy::ALL {
+        let Some(law) = toy.law() else { continue };
+        let (what, p) = worst_cell(toy, &law);
+        accept(&what, p);
+        let other = if toy == Toy::Rings { Toy::Moons } else { Toy::Rings };
+        let (_, p) = worst_cell(toy, &other.law().unwrap());
+        assert!(p < 1e-12, "{toy:?} passes for another: {p}");
+    }
 }
 
 /// The mass is one within 10⁻⁴ on a grid, and the mean of −ln p over points the entropy within four standard errors.

@@ -16,7 +16,7 @@ const MAX_NESTING: usize = 200;
 
 /// Something wrong with a text: where, what, what to write under the carets, and what to do.
 #[derive(Debug)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     pub(super) at: Range<usize>,
     pub(super) message: String,
     pub(super) label: String,
@@ -38,21 +38,28 @@ impl Mistake {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
     Word,
     Number,
     Symbol(char),
 }
 
 /// The tokens of a text, without comments and white space.
-struct Tokens<'a> {
+#[derive(Debug)]
+pub(crate) struct Tokens<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Tokens<'_> {
-    fn next(&mut self) -> Result<Option<(Kind, Range<usize>)>, Mistake> {
+impl<'a> Tokens<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next token, and where it stands.
+    pub(crate) fn next(&mut self) -> Result<Option<(Kind, Range<usize>)>, Mistake> {
         loop {
             let rest = &self.text[self.at..];
             let Some(c) = rest.chars().next() else { return Ok(None) };
@@ -125,7 +132,7 @@ pub(super) type Declared = (String, Range<usize>);
 
 /// Reads a text and returns the functions that it declares; refuses what no energy may contain.
 pub(super) fn scan(text: &str, stem: &str) -> Result<Vec<Declared>, Mistake> {
-    let mut tokens = Tokens { text, at: 0 };
+    let mut tokens = Tokens::new(text);
     let mut open: Vec<Open> = vec![Open { bracket: ' ', at: 0..0, run: 0 }];
     let mut nesting = 0;
     let mut scope = Scope::Between;

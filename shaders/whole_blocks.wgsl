@@ -1,0 +1,10 @@
+// The blocks of a point that one invocation holds.
+
+// Which block of the whole point the own block b is.
+fn whole_block(b: u32) -> u32 { return b; }
+
+// One for the coordinates of a block, zero for padding.
+fn lane_mask(b: u32) -> Lane {
+    if (DIM % LANES != 0u && b == BLOCKS - 1u) { return TAIL_MASK; }
+    return Lane(1.0);
+}
