@@ -85,7 +85,7 @@ pub(super) fn add(suite: Suite) -> Suite {
             }
             learned(&last.unwrap()).unwrap_err();
         })
-        .test("the same by the passes alone", || by_passes(1.0).unwrap())
+        .test("noise-contrastive estimation by the passes alone", || by_passes(1.0).unwrap())
         .test("planted: the log-determinant's sign in the noise's density is found", || {
             by_passes(-1.0).unwrap_err();
         })

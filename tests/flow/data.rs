@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 /// The box of all quadratures, and its cells a side.
 const HALF: f64 = 6.0;
-const CELLS: usize = 600;
+const CELLS: usize = 400;
 
 /// A function of the plane at the middles of all cells.
 pub(super) fn cells(f: impl Fn(f64, f64) -> f64 + Sync) -> Vec<f64> {
