@@ -82,6 +82,7 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("constrained_11", Arc::new(constrained())),
         ("conditioned_5", Arc::new(conditioned(18, &[0, 2, 3, 11, 17]))),
         ("conditioned_2", Arc::new(conditioned(40, &[5, 37]))),
+        ("conditioned_with_noise_3", Arc::new(conditioned(7, &[0, 3, 6]).with_noise(5).unwrap())),
         ("conditioned_nested_3", Arc::new(conditioned_nested())),
         (
             "conditioned_mlp_4",
