@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use smartcore::{
     linalg::basic::matrix::DenseMatrix,
-    linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters},
+    neighbors::knn_classifier::{KNNClassifier, KNNClassifierParameters},
 };
 
 const HIDDEN: usize = 128;
@@ -141,7 +141,7 @@ fn main() -> Result<()> {
     };
     let Accuracy { pixels, machine, network: both } = accuracy;
     println!(
-        "logistic regression: {:.1} % right on pixels, {:.1} % on hidden means, {:.1} % with the second layer's",
+        "five nearest neighbours: {:.1} % right on pixels, {:.1} % on hidden means, {:.1} % with the second layer's",
         100.0 * pixels,
         100.0 * machine,
         100.0 * both
@@ -242,15 +242,15 @@ fn anomalies(backend: &Backend, rbm: &Rbm, base: &Rbm, held_out: &States, seed: 
     Ok(Anomalies { base_rates: area(ratios(&noise.visible()?)), upside_down: area(ratios(&turned)) })
 }
 
-/// Accuracy on held-out digits of logistic regression on features of the training digits.
+/// Accuracy on held-out digits of their five nearest neighbours among the training digits, by features.
 fn accuracy(train: &States, held_out: &States, labels: &[i32], features: &dyn Fn(&[f64]) -> Vec<f64>) -> Result<f64> {
     let matrix = |images: &States| {
         let rows: Vec<_> = (0..images.chains()).map(|image| features(&images.row(image))).collect();
         DenseMatrix::from_2d_vec(&rows)
     };
     let (of_train, of_held_out) = labels.split_at(train.chains());
-    let settings = LogisticRegressionParameters::default().with_alpha(1.0);
-    let classifier = LogisticRegression::fit(&matrix(train)?, &of_train.to_vec(), settings)?;
+    let settings = KNNClassifierParameters::default().with_k(5);
+    let classifier = KNNClassifier::fit(&matrix(train)?, &of_train.to_vec(), settings)?;
     let found: Vec<i32> = classifier.predict(&matrix(held_out)?)?;
     Ok(found.iter().zip(of_held_out).filter(|(a, b)| a == b).count() as f64 / of_held_out.len() as f64)
 }

@@ -9,16 +9,3 @@ fn lane_of_params(at: u32, block: u32) -> Lane {
     let i = at + block * SHARES * LANES;
     return Lane(param_of_share(i), param_of_share(i + 1u), param_of_share(i + 2u), param_of_share(i + 3u));
 }
-
-fn random_normal_lane(chain: u32, step: u32, slot: u32) -> Lane {
-    return Lane(
-        random_normal_pair(random_bits(chain, step, slot)),
-        random_normal_pair(random_bits(chain, step, slot + 1u)),
-    );
-}
-
-// The last lane, where the dimension does not fill it.
-fn random_normal_tail(chain: u32, step: u32, slot: u32) -> Lane {
-    if (DIM % 4u == 3u) { return random_normal_lane(chain, step, slot) * TAIL_MASK; }
-    return Lane(random_normal_pair(random_bits(chain, step, slot)), 0.0, 0.0) * TAIL_MASK;
-}

@@ -9,6 +9,7 @@ mod check;
 mod device;
 pub mod diagnose;
 pub mod diffusion;
+mod dispatch;
 pub mod energy;
 mod error;
 mod evaluate;

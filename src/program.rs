@@ -7,6 +7,7 @@ mod embed;
 mod message;
 mod params;
 mod spread;
+mod training;
 mod unroll;
 
 use std::{fmt::Write as _, ops::Range};
@@ -54,6 +55,7 @@ impl Part {
 pub struct Composer {
     parts: Vec<Part>,
     generated: usize,
+    running_index: bool,
 }
 
 impl Composer {
@@ -71,6 +73,12 @@ impl Composer {
             }
         }
         Ok(())
+    }
+
+    /// Says that jets read parameters, or add to their gradient, at an index that is no constant. Software Vulkan is several times slower
+    /// at that than the CPU, which then does the passes there.
+    pub fn runs_over_params(&mut self) {
+        self.running_index = true;
     }
 
     /// A stem that no other part of this program has, for generated code.
@@ -200,13 +208,18 @@ impl Program {
     /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
     fn join(parts: &[Part], energy: Range<usize>, expected: usize) -> Result<Self> {
         let program = parse(parts, energy, |_| Ok(()))?;
-        let module = &program.module;
-        let names: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-        let found = module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
-        if names != ["start", "advance"] || found != expected || !module.overrides.is_empty() {
+        program.expect(&["start", "advance"], expected)?;
+        Ok(program)
+    }
+
+    /// Refuses what a part added to the entry points and bindings that a program has.
+    fn expect(&self, entries: &[&str], bindings: usize) -> Result<()> {
+        let names: Vec<_> = self.module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
+        let found = self.module.global_variables.iter().filter(|(_, global)| global.binding.is_some()).count();
+        if names != entries || found != bindings || !self.module.overrides.is_empty() {
             return Err(shader_error("program", format!("unexpected entry points or bindings: {names:?}, {found} bindings")));
         }
-        Ok(program)
+        Ok(())
     }
 
     /// Whether the parameters are a uniform buffer that is copied into variables; else they are a storage buffer.
@@ -299,27 +312,41 @@ fn shape_text(dim: usize, shares: usize) -> String {
 }
 
 /// The parts that every energy stands on.
+fn points(dim: usize, shares: usize, place: &str, header: String) -> Vec<Part> {
+    let mut parts =
+        vec![Part { name: "header".into(), source: header }, Part::new("lane", lane_texts(dim)[0]), Part::new("place", place)];
+    // The blocks of a share are in spread.wgsl.
+    parts.extend(DIMENSION_PARTS.iter().skip(usize::from(shares > 1)).map(|source| Part::new("point", source)));
+    parts.push(Part::new("value", include_str!("../shaders/value.wgsl")));
+    parts
+}
+
+/// What lanes of this dimension are, and their random numbers.
+fn lane_texts(dim: usize) -> [&'static str; 2] {
+    match lanes(dim).0 {
+        2 => [include_str!("../shaders/lane2.wgsl"), include_str!("../shaders/random_lane2.wgsl")],
+        _ => [include_str!("../shaders/lane4.wgsl"), include_str!("../shaders/random_lane4.wgsl")],
+    }
+}
+
+/// The parts that every energy stands on in a program of chains, and its kernel.
 fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
-    let place = if shares > 1 { include_str!("../shaders/spread.wgsl") } else { include_str!("../shaders/whole.wgsl") };
+    let place = match shares {
+        1 => concat!(include_str!("../shaders/whole.wgsl"), include_str!("../shaders/whole_place.wgsl")),
+        _ => include_str!("../shaders/spread.wgsl"),
+    };
     if shares > 1 {
         header.push_str(&totals_text(shares));
     }
-    let mut parts =
-        vec![Part { name: "header".into(), source: header }, Part::new("lane", lane_text(dim)), Part::new("place", place)];
-    // The blocks of a share are in spread.wgsl.
-    parts.extend(DIMENSION_PARTS.iter().skip(usize::from(shares > 1)).map(|source| Part::new("point", source)));
+    let mut parts = points(dim, shares, place, header);
     parts.extend([
         Part::new("contract", include_str!("../shaders/contract.wgsl")),
+        Part::new("random_lane", lane_texts(dim)[1]),
         Part::new("threefry", include_str!("../shaders/threefry.wgsl")),
         Part::new("normal", include_str!("../shaders/normal.wgsl")),
         Part::new("random", include_str!("../shaders/random.wgsl")),
     ]);
     parts
-}
-
-/// The part of a lane's type.
-fn lane_text(dim: usize) -> &'static str {
-    if lanes(dim).0 == 2 { include_str!("../shaders/lane2.wgsl") } else { include_str!("../shaders/lane4.wgsl") }
 }
 
 /// Coordinates a lane, and lanes a position.

@@ -32,6 +32,17 @@ fn main() -> std::process::ExitCode {
             }
         });
     }
+    let everywhere = cases::trainable().into_iter().map(|(name, energy)| (name, energy, &[false, true][..]));
+    let elsewhere = cases::trainable_by_loops().into_iter().map(|(name, energy)| (name, energy, &[false][..]));
+    for (name, energy, on_software) in everywhere.chain(elsewhere) {
+        suite = suite.test(format!("passes of training over {name}"), move || {
+            for &software in on_software {
+                let program = Program::training(&*energy, software).unwrap().unwrap();
+                let (module, info) = program.module();
+                translate(module, info);
+            }
+        });
+    }
     let threefry = include_str!("../shaders/threefry.wgsl");
     let half_sweep = include_str!("../shaders/rbm/half_sweep.wgsl");
     let (normal, gaussian) = (include_str!("../shaders/normal.wgsl"), include_str!("../shaders/rbm/gaussian.wgsl"));

@@ -12,7 +12,8 @@ use ergodic::{
     kernel::{Mala, Ula},
     net::{Activation, Mlp},
     train::{
-        Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainable, Trainer, Training, energy_distance, sliced_wasserstein,
+        Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainable, Trainer, Training, energy_distance,
+        sliced_wasserstein, walk,
     },
 };
 use serde::Serialize;
@@ -165,7 +166,7 @@ pub struct Outcome {
 pub fn learn(
     backend: &Backend,
     named: Named,
-    model: Model,
+    kind: Model,
     by: By,
     train: &Data,
     held_out: &Data,
@@ -173,8 +174,8 @@ pub fn learn(
     seconds: f64,
     seed: u64,
 ) -> Result<Outcome> {
-    let training = Training::new(by.loss(model)?, model.optimizer(updates)).batch(512).average(0.99).seed(seed);
-    let mut trainer = Trainer::new(backend, model.begin(train, seed)?, training)?;
+    let training = Training::new(by.loss(kind)?, kind.optimizer(updates)).batch(512).average(0.99).seed(seed);
+    let mut trainer = Trainer::new(backend, kind.begin(train, seed)?, training)?;
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates, |now| {
         curve.push([now.updates as f64, now.loss]);
@@ -184,14 +185,11 @@ pub fn learn(
     let energy: Arc<dyn Energy> = model.clone();
     let grid = Grid::new([-HALF, -HALF], [HALF], 300)?;
     // Chains start at data, and go on long enough to leave where the model has no mass.
-    let mut chains = backend
-        .chains_of(energy.clone(), Arc::new(Mala::new(0.06)))
-        .count(COMPARED)
-        .seed(seed)
-        .start(Start::array(train.split(COMPARED)?.0.points()))
-        .build()?;
-    chains.advance(1_000)?;
-    let samples = chains.positions()?;
+    let start = train.split(COMPARED)?.0;
+    let samples = match kind {
+        Model::Mixture => walk(backend, &model, Mala::new(0.06), 1_000, seed, start.points())?,
+        Model::Mlp => walk(backend, &model, Ula::new(0.002), 1_000, seed, start.points())?,
+    };
     let compared = held_out.split(COMPARED)?.0;
     let law = named.toy().law();
     let of_law = |f: &dyn Fn(&dyn Energy) -> ergodic::Result<f64>| law.as_ref().map(|law| f(law)).transpose();

@@ -22,14 +22,10 @@ const ACTIVATE = 1u;
 const REVERSE = 2u;
 
 struct Settings {
+    proof: Proof,
     columns: u32,            // vec4s of a row that the host knows
     hidden_at: u32,          // first vec4 of the hidden layers
     hidden_rows: u32,
-    row: u32,                // of this dispatch in `proof`
-    canary_steps: u32,
-    canary_salt: u32,
-    canary_scale: u32,       // where the canary must end: scale x word + offset
-    canary_offset: u32,
     // Of passes: which layers.
     first_layer: u32,
     last_layer: u32,         // one past it
@@ -61,7 +57,7 @@ struct Settings {
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;            // see src/net/product.rs
 @group(0) @binding(2) var<storage, read_write> work: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4<f32>>;         // over points
-@group(0) @binding(4) var<storage, read_write> proof: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
+@group(0) @binding(4) var<storage, read_write> proven: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
 @group(0) @binding(5) var<storage, read> layers: array<Layer>;
 
 // The first own vec4 of row 0 of each kind, and the vec4s from row to row.
@@ -128,12 +124,7 @@ fn derivatives(z: vec4<f32>) -> mat4x4<f32> {
     return transpose(mat4x4<f32>(activation(z.x), activation(z.y), activation(z.z), activation(z.w)));
 }
 
-// The proof of completion: the turns of all loops so far, and one more loop whose end the host knows.
+// Proves the turns of all loops so far, and the end.
 fn prove(id: u32, turns: u32, expected: u32) {
-    let salted = id ^ settings.canary_salt;
-    var word = salted;
-    let steps = settings.canary_steps;
-    for (var k = 0u; k < steps; k++) { word = word * 1664525u + 1013904223u; }
-    let whole = turns == expected && word == settings.canary_scale * salted + settings.canary_offset;
-    if (whole) { atomicAdd(&proof[settings.row], 1u); }
+    if (turns == expected && canary_ends(settings.proof, id)) { atomicAdd(&proven[settings.proof.row], 1u); }
 }

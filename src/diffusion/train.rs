@@ -15,13 +15,11 @@ use crate::{
     error::positive,
     random::{Draws, Stream, key, normal_slots, uniform},
     store::sealed::{Draft, Sealed},
+    train::{Memory, Optimizer},
 };
 
 /// Points that one thread takes together: sums have a fixed order, so the same parameters come out twice.
 const TOGETHER: usize = 128;
-/// The constants of Adam (Kingma and Ba 2015).
-const BETAS: [f64; 2] = [0.9, 0.999];
-const EPSILON: f64 = 1e-8;
 /// A loss that no training comes back from.
 const MOST_LOSS: f64 = 1e30;
 const FORMAT: &str = "ergodic noise training 1";
@@ -57,10 +55,9 @@ pub struct Trainer {
     network: NoiseNetwork,
     levels: Vec<f64>,
     params: Vec<f64>,
-    /// Adam's means of the gradient and of its square.
-    moments: [Vec<f64>; 2],
+    /// Adam's.
+    memory: Memory,
     average: Vec<f64>,
-    steps: u64,
 }
 
 impl Trainer {
@@ -82,13 +79,13 @@ impl Trainer {
             return Err(Error::setting("average", settings.average, "must be at least 0 and below 1"));
         }
         let params: Vec<f64> = network.params().iter().map(|&p| f64::from(p)).collect();
-        let zeros = vec![0.0; params.len()];
-        Ok(Self { settings, network, levels, average: params.clone(), moments: [zeros.clone(), zeros], params, steps: 0 })
+        let memory = Memory::new(params.len());
+        Ok(Self { settings, network, levels, average: params.clone(), memory, params })
     }
 
     /// Steps so far.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.memory.steps
     }
 
     /// The network with the average of its parameters.
@@ -114,7 +111,7 @@ impl Trainer {
         for _ in 0..steps {
             let (loss, grad) = self.loss_and_grad::<f32>(data);
             if loss.is_nan() || loss > MOST_LOSS {
-                let (step, rate) = (self.steps, self.settings.rate.at(self.steps));
+                let (step, rate) = (self.steps(), self.settings.rate.at(self.steps()));
                 *self = before;
                 return Err(Error::setting("rate", rate, format!("training diverged in step {step}; lower it")));
             }
@@ -146,7 +143,7 @@ impl Trainer {
     /// Σ ‖ε − z‖² over some points of this step's batch, and its gradient.
     fn part<T: Real>(&self, weights: &Weights<T>, data: &[f32], first: usize, count: usize) -> (f64, Vec<f64>) {
         let (dim, points) = (self.network.dim(), data.len() / self.network.dim());
-        let key = key(self.settings.seed, Stream::Denoise, self.steps);
+        let key = key(self.settings.seed, Stream::Denoise, self.steps());
         let (mut inputs, mut noise) = (Vec::new(), vec![0.0; dim * count]);
         let one_of = |bits: [u32; 2], n: usize| ((uniform(bits) * n as f64) as usize).min(n - 1);
         for (i, z) in noise.chunks_exact_mut(dim).enumerate() {
@@ -180,20 +177,12 @@ impl Trainer {
         (square(&residual), grad)
     }
 
-    /// One step of Adam.
+    /// One step of Adam, and of the average.
     fn go(&mut self, grad: &[f64]) {
-        let rate = self.settings.rate.at(self.steps);
-        self.steps += 1;
-        let k = self.steps as f64;
-        let whole = BETAS.map(|beta| 1.0 - beta.powf(k));
+        Optimizer::adam(self.settings.rate.clone()).descend(&mut self.params, grad, &mut self.memory);
+        let k = self.steps() as f64;
         let keep = self.settings.average.min((1.0 + k) / (10.0 + k));
-        let [means, squares] = &mut self.moments;
-        for (i, g) in grad.iter().enumerate() {
-            means[i] += (1.0 - BETAS[0]) * (g - means[i]);
-            squares[i] += (1.0 - BETAS[1]) * (g * g - squares[i]);
-            self.params[i] -= rate * (means[i] / whole[0]) / ((squares[i] / whole[1]).sqrt() + EPSILON);
-            self.average[i] += (1.0 - keep) * (self.params[i] - self.average[i]);
-        }
+        self.average.iter_mut().zip(&self.params).for_each(|(average, p)| *average += (1.0 - keep) * (p - *average));
     }
 
     /// Writes parameters, their average, Adam's moments and the step: [`resume`](Self::resume) goes on bit for bit.
@@ -202,12 +191,12 @@ impl Trainer {
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut draft = Draft::default();
-        let all =
-            [("params", &self.params), ("average", &self.average), ("mean", &self.moments[0]), ("square", &self.moments[1])];
+        let Memory { first, second, steps } = &self.memory;
+        let all = [("params", &self.params), ("average", &self.average), ("mean", first), ("square", second)];
         for (name, values) in all {
             draft.put(name, &[values.len()], values.as_slice());
         }
-        draft.put("steps", &[1], vec![self.steps]);
+        draft.put("steps", &[1], vec![*steps]);
         let path = path.as_ref();
         draft.write(path, "format", FORMAT.into()).map_err(|why| Error::Checkpoint { path: path.into(), why })
     }
@@ -226,8 +215,8 @@ impl Trainer {
         let shape = [self.params.len()];
         self.params = file.take("params", &shape).map_err(wrong)?;
         self.average = file.take("average", &shape).map_err(wrong)?;
-        self.moments = [file.take("mean", &shape).map_err(wrong)?, file.take("square", &shape).map_err(wrong)?];
-        self.steps = file.take("steps", &[1]).map_err(wrong)?[0];
+        let (first, second) = (file.take("mean", &shape).map_err(wrong)?, file.take("square", &shape).map_err(wrong)?);
+        self.memory = Memory { first, second, steps: file.take::<u64>("steps", &[1]).map_err(wrong)?[0] };
         Ok(self)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use super::{Call, Energy, Params};
+use super::{Call, Energy, Params, compose::jets_text};
 use crate::{
     Error, Result,
     error::{finite, positive},
@@ -12,6 +12,8 @@ use crate::{
 
 /// The text is written out coordinate by coordinate.
 const MOST_DIM: usize = 32;
+/// Above, jets are loops: software Vulkan takes half a second to compile them written out in 8 dimensions, 9 s in 24.
+const MOST_WRITTEN: usize = 12;
 
 /// E(x) = ½ |Lᵀ(x − m)|², L being lower triangular with the diagonal exp(l): the Gaussian of mean m and precision L Lᵀ, at any
 /// parameters.
@@ -197,6 +199,12 @@ fn product(a: &str, b: &str, dim: usize) -> String {
     (0..dim).map(|i| format!("{a}_{i} * {b}_{i}")).collect::<Vec<_>>().join(" + ")
 }
 
+/// WGSL of what an adjoint of z_j, `a_j`, and one of w_j, `b_j`, add to the gradient in L_ij, i ≥ j.
+fn factor_grad_text(gaussian: &CholeskyGaussian, i: usize, j: usize) -> String {
+    let scale = if i == j { format!("{} * ", factor_text(gaussian, i, i)) } else { String::new() };
+    format!("    add_param_grad(at + {}u, {scale}(a_{j} * z_{i}_of + b_{j} * w_{i}_of));\n", gaussian.at(i, j))
+}
+
 impl Trainable for CholeskyGaussian {
     fn blocks(&self) -> Vec<Block> {
         let below = self.dim * (self.dim - 1) / 2;
@@ -209,6 +217,34 @@ impl Trainable for CholeskyGaussian {
 
     fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
         Ok(Arc::new(self.reparametrised(params)?))
+    }
+
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let dim = self.dim;
+        if dim > MOST_WRITTEN {
+            program.runs_over_params();
+            program.add("cholesky_gaussian_jets", include_str!("../../shaders/train/cholesky_gaussian.wgsl"))?;
+            return Ok(Some(Call::new("cholesky_gaussian_jets", &[])));
+        }
+        let stem = format!("cholesky_gaussian_jets_{dim}");
+        let body = whitened_text(self, "x", "z", true) + &whitened_text(self, "v", "w", false);
+        let jet = format!(
+            "{body}    return vec3<f32>({}, {}, {});\n",
+            half_square("z", dim),
+            product("z", "w", dim),
+            product("w", "w", dim)
+        );
+        let mut reverse = body;
+        for j in 0..dim {
+            let _ = writeln!(reverse, "    let a_{j} = adjoints.x * z_{j} + adjoints.y * w_{j};");
+            let _ = writeln!(reverse, "    let b_{j} = adjoints.y * z_{j} + 2.0 * adjoints.z * w_{j};");
+        }
+        for i in 0..dim {
+            let _ = writeln!(reverse, "    add_param_grad(at + {i}u, -({}));", unwhitened_text(self, "a", i));
+        }
+        reverse.extend((0..dim).flat_map(|j| (j..dim).map(move |i| factor_grad_text(self, i, j))));
+        program.add(&stem, &jets_text(&stem, &jet, &reverse))?;
+        Ok(Some(Call::new(stem, &[])))
     }
 
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {

@@ -49,7 +49,7 @@ pub(super) fn spread_parts(parts: &[Arc<dyn Energy>], offsets: &[usize]) -> Opti
 }
 
 /// Adds two generated functions, given their bodies, and says how to call them.
-pub(super) fn add_generated(program: &mut Composer, stem: &str, energy: &str, energy_and_grad: &str) -> Result<Call> {
+pub(crate) fn add_generated(program: &mut Composer, stem: &str, energy: &str, energy_and_grad: &str) -> Result<Call> {
     let stem = program.unique(stem);
     let text = format!(
         "fn {stem}_energy(at: u32, x: ptr<function, Point>) -> f32 {{\n{energy}}}\n\n\
@@ -57,6 +57,22 @@ pub(super) fn add_generated(program: &mut Composer, stem: &str, energy: &str, en
     );
     program.add(&stem, &text)?;
     Ok(Call::new(stem, &[]))
+}
+
+/// Adds the two generated functions of jets, given their bodies, and says how to call them.
+pub(crate) fn add_generated_jets(program: &mut Composer, stem: &str, jet: &str, jet_param_grad: &str) -> Result<Call> {
+    let stem = program.unique(stem);
+    program.add(&stem, &jets_text(&stem, jet, jet_param_grad))?;
+    Ok(Call::new(stem, &[]))
+}
+
+/// The functions of jets of this stem, with these bodies.
+pub(super) fn jets_text(stem: &str, jet: &str, jet_param_grad: &str) -> String {
+    let given = "at: u32, x: ptr<function, Point>, v: ptr<function, Point>";
+    format!(
+        "fn {stem}_jet({given}) -> vec3<f32> {{\n{jet}}}\n\n\
+         fn {stem}_jet_param_grad({given}, adjoints: vec3<f32>) {{\n{jet_param_grad}}}\n"
+    )
 }
 
 /// E(x) = Σᵢ Eᵢ(x): the density is the product of those of the parts (a product of experts; Hinton 2002).

@@ -43,6 +43,7 @@ pub use beta::Beta;
 pub(crate) use bridge::Bridge;
 pub use cholesky_gaussian::CholeskyGaussian;
 pub use compose::{Compose, Scaled, Sum};
+pub(crate) use compose::{add_generated, add_generated_jets};
 pub use conditioned::Conditioned;
 pub use constrained::Constrained;
 pub use convex::Convex;
@@ -61,8 +62,8 @@ pub use rastrigin::Rastrigin;
 pub(crate) use reparametrised::Reparametrised;
 pub use ring::Ring;
 pub use rosenbrock::Rosenbrock;
-pub(crate) use softmax_mixture::LogSumExp;
 pub use softmax_mixture::SoftmaxMixture;
+pub(crate) use softmax_mixture::{LogSumExp, add_log_sum_exp};
 pub use student_t::StudentT;
 pub use two_moons::TwoMoons;
 pub use wgsl::WgslEnergy;
@@ -117,7 +118,9 @@ impl<'a> Params<'a> {
     }
 }
 
-/// How WGSL calls an energy: `<stem>_energy(<shape>, at, x)` and `<stem>_energy_and_grad(<shape>, at, x, grad)`.
+/// How WGSL calls an energy: `<stem>_energy(<shape>, at, x)` and `<stem>_energy_and_grad(<shape>, at, x, grad)`; and, where these are
+/// the functions of [jets](crate::train::Trainable::compose_jets), `<stem>_jet(<shape>, at, x, v)` and
+/// `<stem>_jet_param_grad(<shape>, at, x, v, adjoints)`.
 ///
 /// The shape are numbers that the compiler must know (how many components, say); everything else is a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +148,16 @@ impl Call {
     /// The expression of the energy of `x` that also writes its gradient to `grad` (a pointer).
     pub fn energy_and_grad(&self, at: &str, x: &str, grad: &str) -> String {
         format!("{}_energy_and_grad({}{at}, {x}, {grad})", self.stem, self.shape)
+    }
+
+    /// The expression of (φ, φ′, φ″) at `x` along `v` (pointers).
+    pub fn jet(&self, at: &str, x: &str, v: &str) -> String {
+        format!("{}_jet({}{at}, {x}, {v})", self.stem, self.shape)
+    }
+
+    /// The call that adds the gradient in the parameters, from the adjoints of the jet at `x` along `v` (pointers).
+    pub fn jet_param_grad(&self, at: &str, x: &str, v: &str, adjoints: &str) -> String {
+        format!("{}_jet_param_grad({}{at}, {x}, {v}, {adjoints})", self.stem, self.shape)
     }
 }
 

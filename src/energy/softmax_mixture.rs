@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Call, Energy, Mixture, Params};
+use super::{Call, Energy, Mixture, Params, compose::jets_text};
 use crate::{
     Error, Result,
     program::Composer,
@@ -128,6 +128,11 @@ impl<'a> LogSumExp<'a> {
     }
 }
 
+/// Adds the WGSL twin of [`LogSumExp`].
+pub(crate) fn add_log_sum_exp(program: &mut Composer) -> Result<()> {
+    program.add("log_sum_exp", include_str!("../../shaders/train/log_sum_exp.wgsl"))
+}
+
 /// log Σ exp(a).
 fn log_sum(logits: &[f64]) -> f64 {
     let terms: Vec<_> = logits.iter().map(|&a| [a, 0.0, 0.0]).collect();
@@ -237,6 +242,35 @@ impl Trainable for SoftmaxMixture {
 
     fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
         Ok(Arc::new(self.reparametrised(params)?))
+    }
+
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let (k, dim) = (self.components, self.dim);
+        add_log_sum_exp(program)?;
+        program.add("softmax_mixture_jets", include_str!("../../shaders/train/softmax_mixture.wgsl"))?;
+        let stem = format!("softmax_mixture_jets_of_{k}");
+        let each = |line: &dyn Fn(usize) -> String| (0..k).map(line).collect::<String>();
+        let own = |j: usize| format!("at + {j}u, at + {}u, at + {}u, x, v", k + j, 2 * k + j * dim);
+        let sums = "    let square = softmax_mixture_jets_square(v);\n    var s = log_sum_exp_begin();\n    \
+                    var weights = log_sum_exp_begin();\n"
+            .to_owned()
+            + &each(&|j| {
+                format!(
+                    "    let t{j} = softmax_mixture_jets_term({}, square);\n    s = log_sum_exp_add(s, t{j});\n    \
+                     weights = log_sum_exp_add(weights, vec3<f32>(param(at + {j}u), 0.0, 0.0));\n",
+                    own(j)
+                )
+            });
+        let jet = format!("{sums}    return log_sum_exp_jet(s) - log_sum_exp_jet(weights);\n");
+        let reverse = each(&|j| {
+            format!(
+                "    softmax_mixture_jets_param_grad({}, t{j}, log_sum_exp_adjoints(s, t{j}, adjoints), \
+                 adjoints.x * exp(param(at + {j}u) - weights.top) / weights.sum);\n",
+                own(j)
+            )
+        });
+        program.add(&stem, &jets_text(&stem, &jet, &(sums + &reverse)))?;
+        Ok(Some(Call::new(stem, &[])))
     }
 
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
-use super::{Flow, Training, adam::Adam, likelihood::diverged, variational::descend};
+use super::{
+    Flow, Training,
+    descent::means,
+    pair::{Pair, narrow, wide},
+    variational::descend,
+};
 use crate::{
-    Backend, Error, Result, Schedule,
-    error::positive,
-    train::{Adjoints, Order, Passes, Trainable, passes},
+    Backend, Error, Result,
+    train::{Optimizer, Trainable},
 };
 
 /// How to train an energy against a flow that follows it. [`Default`]: as [`Training`]'s, with the energy at 0.001 and the flow
 /// moved twice an update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adversary {
-    /// Batches, seed, and the flow's rate as a function of the flow's own updates.
+    /// Batches, seed, and what moves the flow.
     pub training: Training,
-    /// The energy's learning rate as a function of the update.
-    pub energy_rate: Schedule,
+    /// What moves the energy.
+    pub energy_optimizer: Optimizer,
     /// Updates of the flow for each one of the energy.
     pub flow_updates: u64,
 }
 
 impl Default for Adversary {
     fn default() -> Self {
-        Self { training: Training::default(), energy_rate: 0.001.into(), flow_updates: 2 }
+        Self { training: Training::default(), energy_optimizer: Optimizer::adam(0.001), flow_updates: 2 }
     }
 }
 
@@ -36,14 +40,8 @@ impl Default for Adversary {
 /// F = ⟨E⟩ − H(q), as in [`Variational`](super::Variational). −F estimates ln Z from below.
 #[derive(Debug)]
 pub struct Adversarial {
-    pub(super) settings: Adversary,
-    pub(super) energy: Arc<dyn Trainable>,
-    passes: Box<dyn Passes>,
-    pub(super) params: Vec<f32>,
-    pub(super) energy_adam: Adam,
-    pub(super) flow: Flow,
-    pub(super) flow_adam: Adam,
-    pub(super) updates: u64,
+    settings: Adversary,
+    pub(super) pair: Pair,
 }
 
 /// What an update saw.
@@ -62,17 +60,11 @@ impl Adversarial {
     /// [`Error::Shape`] where their dimensions differ; [`Error::Setting`] where a setting is outside of its range; errors of the
     /// device.
     pub fn new(backend: &Backend, energy: Arc<dyn Trainable>, flow: Flow, settings: Adversary) -> Result<Self> {
-        settings.training.check()?;
-        settings.energy_rate.validate("energy's learning rate", positive)?;
         if settings.flow_updates == 0 {
             return Err(Error::setting("flow updates", 0, "must be at least 1"));
         }
-        if energy.dim() != flow.dim() {
-            return Err(Error::shape("coordinates of the flow", energy.dim(), flow.dim()));
-        }
-        let (params, passes) = (energy.params(), passes(&energy, backend)?);
-        let (energy_adam, flow_adam) = (Adam::new(params.len()), Adam::new(flow.params().len()));
-        Ok(Self { settings, energy, passes, params, energy_adam, flow, flow_adam, updates: 0 })
+        let pair = Pair::new(backend, energy, &[], &settings.energy_optimizer, flow, &settings.training)?;
+        Ok(Self { settings, pair })
     }
 
     /// The energy as it is now.
@@ -80,17 +72,17 @@ impl Adversarial {
     /// # Errors
     /// None that its own parameters could cause.
     pub fn energy(&self) -> Result<Arc<dyn Trainable>> {
-        self.energy.with_params(&self.params)
+        self.pair.energy()
     }
 
     /// The flow as it is now.
     pub fn flow(&self) -> &Flow {
-        &self.flow
+        &self.pair.flow
     }
 
     /// Updates of the energy so far.
     pub fn updates(&self) -> u64 {
-        self.updates
+        self.pair.updates()
     }
 
     /// Updates by batches of the data, `[dim][point]`, and as many draws of the flow; the means of what they saw.
@@ -98,45 +90,31 @@ impl Adversarial {
     /// # Errors
     /// As [`Contrastive::advance`](super::Contrastive::advance).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Phases> {
-        let mut sum = Phases { gap: 0.0, free_energy: 0.0 };
-        for _ in 0..updates {
-            let seen = self.update(data)?;
-            sum = Phases { gap: sum.gap + seen.gap, free_energy: sum.free_energy + seen.free_energy };
-        }
-        let n = updates.max(1) as f64;
-        Ok(Phases { gap: sum.gap / n, free_energy: sum.free_energy / n })
+        let [gap, free_energy] = means(updates, || self.update(data))?;
+        Ok(Phases { gap, free_energy })
     }
 
-    fn update(&mut self, data: &[f32]) -> Result<Phases> {
-        let Adversary { training, energy_rate, flow_updates } = &self.settings;
-        let count = training.batch;
-        let data = training.draw(self.flow.dim(), data, self.updates)?;
-        self.passes.set_params(&self.params)?;
-        let (mut flow, mut flow_adam) = (self.flow.clone(), self.flow_adam.clone());
+    fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
+        let (Adversary { training, flow_updates, .. }, pair) = (&self.settings, &mut self.pair);
+        let (count, seed) = (training.batch, training.seed);
+        let data = training.draw(pair.flow.dim(), data, pair.updates())?;
+        pair.set_params()?;
+        let (mut flow, mut flow_descent) = (pair.flow.clone(), pair.flow_descent.clone());
         let mut free_energy = 0.0;
-        for step in self.updates * flow_updates..(self.updates + 1) * flow_updates {
-            let pass = flow.forward_pass(&flow.base(count, training.seed, 2 * step))?;
-            let draws: Vec<_> = pass.mapped.positions.iter().map(|&x| x as f32).collect();
-            let (energies, pulls) = self.passes.energy_and_grad(&draws)?;
-            let pulls: Vec<_> = pulls.into_iter().map(f64::from).collect();
-            let (seen, moved, adam) = descend(&pass, &energies, &pulls, &flow_adam, training, step)?;
+        for step in pair.updates() * flow_updates..(pair.updates() + 1) * flow_updates {
+            let pass = flow.forward_pass(&flow.base(count, seed, 2 * step))?;
+            let (energies, pulls) = pair.passes.energy_and_grad(&narrow(&pass.mapped.positions))?;
+            let (seen, moved, descent) = descend(&pass, &energies, &wide(&pulls), &flow_descent)?;
             flow.set_params(&moved)?;
-            (flow_adam, free_energy) = (adam, free_energy + seen / *flow_updates as f64);
+            (flow_descent, free_energy) = (descent, free_energy + seen / *flow_updates as f64);
         }
         // The energy sees other draws than those that the flow was moved by.
-        let draws = flow.sample(count, training.seed, 2 * self.updates * flow_updates + 1).positions;
-        let draws: Vec<_> = draws.into_iter().map(|x| x as f32).collect();
-        let both: Vec<_> = data.chunks(count).zip(draws.chunks(count)).flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
-        let energies = self.passes.jets(&both, &[], Order::Value)?.values;
+        let draws = flow.sample(count, seed, 2 * pair.updates() * flow_updates + 1).positions;
+        let energies = pair.energies(&[&data, &narrow(&draws)])?;
         let weights: Vec<_> = (0..2 * count).map(|i| if i < count { 1.0 } else { -1.0 } / count as f64).collect();
         let gap = energies.iter().zip(&weights).map(|(e, w)| w * e).sum::<f64>();
-        let grad = self.passes.param_grad(&Adjoints { values: weights, ..Default::default() })?;
-        let mut energy_adam = self.energy_adam.clone();
-        let moved =
-            energy_adam.step(&self.params, &grad, energy_rate.at(self.updates), self.updates).filter(|_| gap.is_finite());
-        let params = moved.ok_or_else(|| diverged("energy's learning rate", energy_rate, self.updates))?;
-        (self.params, self.energy_adam, self.flow, self.flow_adam) = (params, energy_adam, flow, flow_adam);
-        self.updates += 1;
-        Ok(Phases { gap, free_energy })
+        let (params, energy_descent) = pair.step_energy(gap, weights, &[])?;
+        (pair.params, pair.energy_descent, pair.flow, pair.flow_descent) = (params, energy_descent, flow, flow_descent);
+        Ok([gap, free_energy])
     }
 }

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Flow, Training, adam::Adam, likelihood::diverged};
+use super::{
+    Flow, Pass, Training,
+    descent::means,
+    pair::{Pair, narrow, wide},
+};
 use crate::{
-    Backend, Error, Result, Schedule,
-    error::{finite, positive},
+    Backend, Error, Result,
+    energy::{Energy, Sum},
+    error::finite,
+    random::{Draws, Stream, key},
     rbm::{sigmoid, softplus},
-    train::{Adjoints, Order, Passes, Trainable, passes},
+    train::{Noise, Optimizer, Trainable},
 };
 
 /// What the flow that serves as noise learns.
@@ -25,40 +31,49 @@ pub enum FlowGoal {
 /// How to train an energy against a flow. [`Default`]: as [`Training`]'s, with the energy at 0.003 as well.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contrast {
-    /// Batches, seed, and the flow's rate.
+    /// Batches, seed, and what moves the flow.
     pub training: Training,
-    /// The energy's learning rate as a function of the update.
-    pub energy_rate: Schedule,
-    /// What moves the flow.
+    /// What moves the energy and c.
+    pub energy_optimizer: Optimizer,
+    /// What the flow learns.
     pub flow_goal: FlowGoal,
+    /// A broad law g and its share ε of the noise, q = (1 − ε) f + ε g for a flow f: where the flow has no draws, nothing else would
+    /// hold the energy. None is q = f.
+    pub cover: Option<(f64, Noise)>,
+    /// Whether the energy corrects the flow q₀ as it begins (Deng et al. 2020): p = q₀(x) exp(−E(x) − c). What the flow knows is then
+    /// not learned again, and where q₀ has no mass the model has none.
+    pub correction: bool,
 }
 
 impl Default for Contrast {
     fn default() -> Self {
-        Self { training: Training::default(), energy_rate: 0.003.into(), flow_goal: FlowGoal::Contest }
+        Self {
+            training: Training::default(),
+            energy_optimizer: Optimizer::adam(0.003),
+            flow_goal: FlowGoal::Contest,
+            cover: None,
+            correction: false,
+        }
     }
 }
 
 /// Flow-contrastive estimation (Gao et al. 2020).
 ///
-/// The model is p(x) = exp(−E(x) − c), with c learned, and the value of the contest
+/// The model is p(x) = exp(−E(x) − c), with c learned (or q₀ times that, see [`correction`](Contrast::correction)), and the value of
+/// the contest
 ///
-/// V = ⟨log p/(p + q)⟩ over data + ⟨log q/(p + q)⟩ over the flow q.
+/// V = ⟨log p/(p + q)⟩ over data + ⟨log q/(p + q)⟩ over the noise q.
 ///
-/// The energy and c go up V, which is noise-contrastive estimation; its optimum is p = density of the data and c = ln Z. The flow goes
-/// down V, so that the contest stays hard: the first mean has ∂V/∂α = −⟨q/(p + q) ∂log q/∂α⟩, and the second goes through
-/// x = f(z). At the optimum both are the density of the data and V = −2 ln 2.
+/// The energy and c go up V, which is noise-contrastive estimation; its optimum is p = density of the data and c = ln Z, whatever the
+/// noise. That is the flow, or the flow and a [`cover`](Contrast::cover). A flow whose goal is the contest goes down the V of the flow
+/// alone, so that the contest stays hard: the first mean has ∂V/∂α = −⟨q/(p + q) ∂log q/∂α⟩, and the second goes through x = f(z). At
+/// the optimum both are the density of the data and V = −2 ln 2.
 #[derive(Debug)]
 pub struct Contrastive {
-    pub(super) settings: Contrast,
-    pub(super) energy: Arc<dyn Trainable>,
-    passes: Box<dyn Passes>,
-    /// The energy's parameters, and c.
-    pub(super) params: Vec<f32>,
-    pub(super) energy_adam: Adam,
-    pub(super) flow: Flow,
-    pub(super) flow_adam: Adam,
-    pub(super) updates: u64,
+    settings: Contrast,
+    pub(super) pair: Pair,
+    /// Of the batch's noise, the points of the cover.
+    covering: usize,
 }
 
 /// What an update saw.
@@ -66,7 +81,7 @@ pub struct Contrastive {
 pub struct Contest {
     /// V.
     pub value: f64,
-    /// Share of the points, of data and of the flow, that p/(p + q) > ½ tells rightly.
+    /// Share of the points, of data and of noise, that p/(p + q) > ½ tells rightly.
     pub accuracy: f64,
 }
 
@@ -74,8 +89,7 @@ impl Contrastive {
     /// Starts to train an energy, with c = `log_normalizer` to begin with, against a flow.
     ///
     /// # Errors
-    /// [`Error::Shape`] where their dimensions differ; [`Error::Setting`] where a setting is outside of its range; errors of the
-    /// device.
+    /// [`Error::Shape`] where dimensions differ; [`Error::Setting`] where a setting is outside of its range; errors of the device.
     pub fn new(
         backend: &Backend,
         energy: Arc<dyn Trainable>,
@@ -83,113 +97,161 @@ impl Contrastive {
         flow: Flow,
         settings: Contrast,
     ) -> Result<Self> {
-        settings.training.check()?;
-        settings.energy_rate.validate("energy's learning rate", positive)?;
-        if energy.dim() != flow.dim() {
-            return Err(Error::shape("coordinates of the flow", energy.dim(), flow.dim()));
-        }
-        let mut params = energy.params();
-        params.push(finite("log-normaliser", log_normalizer)? as f32);
-        let passes = passes(&energy, backend)?;
-        let (energy_adam, flow_adam) = (Adam::new(params.len()), Adam::new(flow.params().len()));
-        Ok(Self { settings, energy, passes, params, energy_adam, flow, flow_adam, updates: 0 })
+        let c = finite("log-normaliser", log_normalizer)? as f32;
+        let mut pair = Pair::new(backend, energy, &[c], &settings.energy_optimizer, flow, &settings.training)?;
+        let covering = match &settings.cover {
+            None => 0,
+            Some((_, noise)) if noise.dim() != pair.flow.dim() => {
+                return Err(Error::shape("coordinates of the cover", pair.flow.dim(), noise.dim()));
+            }
+            Some((share, _)) => {
+                let batch = settings.training.batch;
+                let points = (share * batch as f64).round();
+                if !(points >= 1.0 && points < batch as f64) {
+                    let must = format!("must give some of a batch's {batch} points to the cover, and some to the flow");
+                    return Err(Error::setting("share of the cover", *share, must));
+                }
+                points as usize
+            }
+        };
+        pair.base = settings.correction.then(|| pair.flow.clone());
+        Ok(Self { settings, pair, covering })
     }
 
-    /// The energy as it is now.
+    /// The energy as it is now; what it corrects is left out.
     ///
     /// # Errors
     /// None that its own parameters could cause.
     pub fn energy(&self) -> Result<Arc<dyn Trainable>> {
-        self.energy.with_params(&self.params[..self.params.len() - 1])
+        self.pair.energy()
     }
 
-    /// c, the learned ln Z.
+    /// The energy of the model: E, or E − log q₀ where it corrects the flow.
+    ///
+    /// # Errors
+    /// None that its own parameters could cause.
+    pub fn model(&self) -> Result<Arc<dyn Energy>> {
+        let energy: Arc<dyn Energy> = self.energy()?;
+        Ok(match &self.pair.base {
+            None => energy,
+            Some(base) => Arc::new(Sum::new(vec![energy, Arc::new(base.clone())])?),
+        })
+    }
+
+    /// c, the learned ln Z of the [`model`](Self::model).
     pub fn log_normalizer(&self) -> f64 {
-        f64::from(self.params[self.params.len() - 1])
+        self.pair.params.last().map_or(0.0, |&c| c.into())
     }
 
     /// The flow as it is now.
     pub fn flow(&self) -> &Flow {
-        &self.flow
+        &self.pair.flow
     }
 
     /// Updates so far.
     pub fn updates(&self) -> u64 {
-        self.updates
+        self.pair.updates()
     }
 
-    /// Updates by batches of the data, `[dim][point]`, and as many draws of the flow; the means of what they saw.
+    /// Updates by batches of the data, `[dim][point]`, and as many points of noise; the means of what they saw.
     ///
     /// # Errors
     /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a point is not finite, or where
     /// parameters would leave the finite range (the state is then that before this update); errors of the device.
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Contest> {
-        let mut sum = Contest { value: 0.0, accuracy: 0.0 };
-        for _ in 0..updates {
-            let seen = self.update(data)?;
-            sum = Contest { value: sum.value + seen.value, accuracy: sum.accuracy + seen.accuracy };
-        }
-        let n = updates.max(1) as f64;
-        Ok(Contest { value: sum.value / n, accuracy: sum.accuracy / n })
+        let [value, accuracy] = means(updates, || self.update(data))?;
+        Ok(Contest { value, accuracy })
     }
 
-    fn update(&mut self, data: &[f32]) -> Result<Contest> {
-        let (settings, dim) = (&self.settings, self.flow.dim());
-        let count = settings.training.batch;
-        let data = settings.training.draw(dim, data, self.updates)?;
-        let wide: Vec<_> = data.iter().copied().map(f64::from).collect();
-        let of_data = self.flow.inverse_pass(&wide)?;
-        let drawn = self.flow.forward_pass(&self.flow.base(count, settings.training.seed, self.updates))?;
-        let draws: Vec<_> = drawn.mapped.positions.iter().map(|&x| x as f32).collect();
+    fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
+        let (count, seed) = (self.settings.training.batch, self.settings.training.seed);
+        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.pair.updates())?;
+        let cover = self.cover();
+        let flow = self.pair.flow.clone();
+        let of_data = flow.inverse_pass(&wide(&data))?;
+        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.pair.updates()))?;
+        let draws = narrow(&drawn.mapped.positions);
+        // log f: of data, of the flow's draws, of the cover's.
+        let log_flow = [of_data.log_densities(), drawn.log_densities(), flow.log_density(&wide(&cover))?].concat();
 
-        let (own, c) = self.params.split_at(self.params.len() - 1);
-        self.passes.set_params(own)?;
-        let goal = settings.flow_goal;
-        let pulls = if goal == FlowGoal::Contest { self.passes.energy_and_grad(&draws)?.1 } else { Vec::new() };
-        let both: Vec<_> = data.chunks(count).zip(draws.chunks(count)).flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
-        let energies = self.passes.jets(&both, &[], Order::Value)?.values;
-        // log q/p of each point: first of data, then of draws.
-        let densities = of_data.log_densities().into_iter().chain(drawn.log_densities());
-        let ratios: Vec<_> = energies.iter().zip(densities).map(|(e, q)| q + e + f64::from(c[0])).collect();
-        let (on_data, on_draws) = ratios.split_at(count);
-        let n = count as f64;
-        let value = -on_data.iter().map(|&u| softplus(u)).chain(on_draws.iter().map(|&u| softplus(-u))).sum::<f64>() / n;
-        let told = on_data.iter().filter(|&&u| u < 0.0).count() + on_draws.iter().filter(|&&u| u > 0.0).count();
-
-        // Of −V by E + c: q/(p + q) on data, −p/(p + q) on draws.
-        let of_data_energy = on_data.iter().map(|&u| sigmoid(u) / n);
-        let values: Vec<_> = of_data_energy.chain(on_draws.iter().map(|&u| -sigmoid(-u) / n)).collect();
-        let of_constant = values.iter().sum();
-        let mut grad = self.passes.param_grad(&Adjoints { values, ..Default::default() })?;
-        grad.push(of_constant);
-        let mut energy_adam = self.energy_adam.clone();
-        let rate = settings.energy_rate.at(self.updates);
-        let params = energy_adam.step(&self.params, &grad, rate, self.updates).filter(|_| f64::is_finite(value));
-        let params = params.ok_or_else(|| diverged("energy's learning rate", &settings.energy_rate, self.updates))?;
-
-        if goal != FlowGoal::Fixed {
-            let mut grad = if goal == FlowGoal::Likelihood {
-                of_data.reverse_density(&vec![-n.recip(); count])?.params
-            } else {
-                // Of V by log q on data.
-                let weights: Vec<_> = on_data.iter().map(|&u| -sigmoid(u) / n).collect();
-                of_data.reverse_density(&weights)?.params
-            };
+        self.pair.set_params()?;
+        let goal = self.settings.flow_goal;
+        let mut pulls = match goal {
+            FlowGoal::Contest => wide(&self.pair.passes.energy_and_grad(&draws)?.1),
+            _ => Vec::new(),
+        };
+        let mut energies = self.pair.energies(&[&data, &draws, &cover])?;
+        if let Some(base) = &self.pair.base {
+            let of = |x: &[f32]| base.log_density(&wide(x));
+            // A flow that stays is q₀ still.
+            let densities =
+                if goal == FlowGoal::Fixed { log_flow.clone() } else { [of(&data)?, of(&draws)?, of(&cover)?].concat() };
+            energies.iter_mut().zip(densities).for_each(|(e, q)| *e -= q);
             if goal == FlowGoal::Contest {
-                // Of V through x = f(z) on draws.
-                let shares: Vec<_> = on_draws.iter().map(|&u| sigmoid(-u) / n).collect();
-                let by_x: Vec<_> = pulls.iter().enumerate().map(|(i, &g)| shares[i % count] * f64::from(g)).collect();
-                let by_log_det: Vec<_> = shares.iter().map(|share| -share).collect();
-                grad.iter_mut().zip(drawn.reverse(&by_x, &by_log_det)?.params).for_each(|(sum, g)| *sum += g);
+                let grads = base.inverse_pass(&wide(&draws))?.reverse_density(&vec![1.0; count - self.covering])?.positions;
+                pulls.iter_mut().zip(grads).for_each(|(pull, g)| *pull -= g);
             }
-            let mut flow_adam = self.flow_adam.clone();
-            let moved = flow_adam.step(self.flow.params(), &grad, settings.training.rate.at(self.updates), self.updates);
-            let moved = moved.ok_or_else(|| diverged("learning rate", &settings.training.rate, self.updates))?;
-            self.flow.set_params(&moved)?;
-            self.flow_adam = flow_adam;
         }
-        (self.params, self.energy_adam) = (params, energy_adam);
-        self.updates += 1;
-        Ok(Contest { value, accuracy: told as f64 / (2.0 * n) })
+        let log_noise = self.log_noise(&[&data, &draws, &cover], &log_flow);
+        let c = self.log_normalizer();
+        let ratios = |log_q: &[f64]| energies.iter().zip(log_q).map(|(e, q)| q + e + c).collect::<Vec<_>>();
+        let (of_noise, of_flow) = (ratios(&log_noise), ratios(&log_flow));
+        let (on_data, on_noise) = of_noise.split_at(count);
+        let n = count as f64;
+        let value = -on_data.iter().map(|&u| softplus(u)).chain(on_noise.iter().map(|&u| softplus(-u))).sum::<f64>() / n;
+        let told = on_data.iter().filter(|&&u| u < 0.0).count() + on_noise.iter().filter(|&&u| u > 0.0).count();
+
+        // Of −V by E + c: q/(p + q) on data, −p/(p + q) on noise.
+        let of_data_energy = on_data.iter().map(|&u| sigmoid(u) / n);
+        let values: Vec<_> = of_data_energy.chain(on_noise.iter().map(|&u| -sigmoid(-u) / n)).collect();
+        let of_constant = values.iter().sum();
+        let (params, energy_descent) = self.pair.step_energy(value, values, &[of_constant])?;
+        if goal != FlowGoal::Fixed {
+            let grad = match goal {
+                FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &pulls)?,
+                _ => of_data.reverse_density(&vec![-n.recip(); count])?.params,
+            };
+            let (moved, descent) = self.pair.flow_descent.step(flow.params(), value, &grad)?;
+            self.pair.flow.set_params(&moved)?;
+            self.pair.flow_descent = descent;
+        }
+        (self.pair.params, self.pair.energy_descent) = (params, energy_descent);
+        Ok([value, told as f64 / (2.0 * n)])
     }
+
+    /// The cover's points of this update, `[dim][point]`.
+    fn cover(&self) -> Vec<f32> {
+        let Some((_, cover)) = &self.settings.cover else { return Vec::new() };
+        let key = key(self.settings.training.seed, Stream::Loss, self.pair.updates());
+        let points: Vec<_> = (0..self.covering).map(|p| cover.draw(&Draws::new(key, p as u32, 0))).collect();
+        (0..cover.dim()).flat_map(|i| points.iter().map(move |point| point[i])).collect()
+    }
+
+    /// log q of all points, from parts `[dim][point]` each and their log f.
+    fn log_noise(&self, parts: &[&[f32]], log_flow: &[f64]) -> Vec<f64> {
+        let Some((_, cover)) = &self.settings.cover else { return log_flow.to_vec() };
+        let dim = cover.dim();
+        let share = self.covering as f64 / self.settings.training.batch as f64;
+        let point = |part: &[f32], p: usize| (0..dim).map(|i| part[i * part.len() / dim + p].into()).collect::<Vec<f64>>();
+        let points = parts.iter().flat_map(|part| (0..part.len() / dim).map(move |p| point(part, p)));
+        let log_q = |(f, x): (&f64, Vec<f64>)| {
+            let (f, g) = ((1.0 - share).ln() + f, share.ln() + cover.ln_density(&x));
+            f.max(g) + (f.min(g) - f.max(g)).exp().ln_1p()
+        };
+        log_flow.iter().zip(points).map(log_q).collect()
+    }
+}
+
+/// The gradient of V by the flow's parameters, from log f/p on data and on draws, and ∇(−log p) on draws.
+fn contest(of_data: &Pass<'_>, drawn: &Pass<'_>, ratios: &[f64], pulls: &[f64]) -> Result<Vec<f64>> {
+    let (n, m) = (of_data.mapped.log_dets.len(), drawn.mapped.log_dets.len());
+    // By log f on data.
+    let weights: Vec<_> = ratios[..n].iter().map(|&u| -sigmoid(u) / n as f64).collect();
+    let mut grad = of_data.reverse_density(&weights)?.params;
+    // Through x = f(z) on draws.
+    let shares: Vec<_> = ratios[n..n + m].iter().map(|&u| sigmoid(-u) / m as f64).collect();
+    let by_x: Vec<_> = pulls.iter().enumerate().map(|(i, g)| shares[i % m] * g).collect();
+    let by_log_det: Vec<_> = shares.iter().map(|share| -share).collect();
+    grad.iter_mut().zip(drawn.reverse(&by_x, &by_log_det)?.params).for_each(|(sum, g)| *sum += g);
+    Ok(grad)
 }

@@ -7,7 +7,7 @@ use crate::{
     program::{Composer, lanes},
 };
 
-/// The shape of the flow as the shader has it (shaders/energy/flow.wgsl): places, in pairs, and where the parameters stand.
+/// The shape of the flow as the shader has it (shaders/flow/energy.wgsl): places, in pairs, and where the parameters stand.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Places {
     layers: usize,
@@ -163,7 +163,7 @@ impl Energy for Flow {
     }
 
     fn compose(&self, program: &mut Composer) -> Result<Call> {
-        program.add("flow", include_str!("../../shaders/energy/flow.wgsl"))?;
+        program.add("flow", include_str!("../../shaders/flow/energy.wgsl"))?;
         Ok(Call::new("flow", &[self.layers.len(), self.hidden]))
     }
 

@@ -2,26 +2,30 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Adversarial, Adversary, Contrast, Contrastive, Flow, Likelihood, Training, Variational, adam::Adam};
+use super::{Adversarial, Adversary, Contrast, Contrastive, Flow, Likelihood, Training, Variational, pair::Pair};
 use crate::{
     Backend, Error, Result,
     energy::Energy,
     store::sealed::{Draft, Sealed, Why},
-    train::Trainable,
+    train::{Memory, Trainable},
 };
 
 /// The key of the header's text, which says what the file holds.
 const KEY: &str = "ergodic_flow";
 
-/// Parameters in training.
-type Learned<'a> = (&'a [f32], &'a Adam);
-
 /// What a file holds.
 struct Saved {
     flow: Flow,
-    /// Of training: the flow's optimiser and the updates.
-    training: Option<(Adam, u64)>,
-    energy: Option<(Vec<f32>, Adam)>,
+    /// Of training: what the flow's optimiser remembers.
+    memory: Option<Memory>,
+    pair: Option<SavedPair>,
+}
+
+/// The energy's parameters and what its optimiser remembers; the parameters of the flow that it corrects.
+struct SavedPair {
+    params: Vec<f32>,
+    memory: Memory,
+    base: Option<Vec<f32>>,
 }
 
 /// The tensors of a flow by name: `layers.<l>.hidden.weight`, …
@@ -40,33 +44,32 @@ fn tensors(flow: &Flow) -> impl Iterator<Item = (String, Vec<usize>, std::ops::R
     })
 }
 
-fn write(path: &Path, kind: &str, flow: &Flow, training: Option<(&Adam, u64)>, energy: Option<Learned<'_>>) -> Result<()> {
+fn write(path: &Path, kind: &str, flow: &Flow, memory: Option<&Memory>, pair: Option<&Pair>) -> Result<()> {
     let mut draft = Draft::default();
     draft.put("shape", &[3], [flow.dim, flow.layers.len(), flow.hidden].map(|n| n as u64).to_vec());
     for (name, shape, range) in tensors(flow) {
         draft.put(&name, &shape, &flow.params[range]);
     }
-    let adams = [("adam", training.map(|(adam, _)| adam)), ("energy.adam", energy.map(|(_, adam)| adam))];
-    for (name, adam) in adams.into_iter().filter_map(|(name, adam)| Some((name, adam?))) {
-        for (moment, values) in [("first", &adam.first), ("second", &adam.second)] {
+    let memories = [("adam", memory), ("energy.adam", pair.map(|pair| &pair.energy_descent.memory))];
+    for (name, memory) in memories.into_iter().filter_map(|(name, memory)| Some((name, memory?))) {
+        for (moment, values) in [("first", &memory.first), ("second", &memory.second)] {
             draft.put(&format!("{name}.{moment}"), &[values.len()], values);
         }
+        draft.put(&format!("{name}.steps"), &[1], vec![memory.steps]);
     }
-    if let Some((_, updates)) = training {
-        draft.put("updates", &[1], vec![updates]);
-    }
-    if let Some((params, _)) = energy {
-        draft.put("energy.params", &[params.len()], params);
+    if let Some(pair) = pair {
+        draft.put("energy.params", &[pair.params.len()], pair.params.as_slice());
+        pair.base.iter().for_each(|base| draft.put("base.params", &[base.params.len()], base.params.as_slice()));
     }
     draft.write(path, KEY, kind.into()).map_err(|why| error(path, why))
 }
 
-/// Reads a file of this kind, with the energy's so many parameters.
-fn read(path: &Path, kind: &str, energy: Option<usize>) -> Result<Saved> {
-    open(path, kind, energy).map_err(|why| error(path, why))
+/// Reads a file of this kind; of a pair, with the energy's so many parameters and whether it corrects a flow.
+fn read(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Result<Saved> {
+    open(path, kind, pair).map_err(|why| error(path, why))
 }
 
-fn open(path: &Path, kind: &str, energy: Option<usize>) -> Why<Saved> {
+fn open(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Why<Saved> {
     let mut file = Sealed::open(path)?;
     match file.text(KEY) {
         Some(found) if found == kind => {}
@@ -84,20 +87,21 @@ fn open(path: &Path, kind: &str, energy: Option<usize>) -> Why<Saved> {
     }
     flow.params = vec![0.0; count];
     flow.set_params(&params).map_err(wrong)?;
-    let training = match kind {
-        FLOW => None,
-        _ => Some((moments(&mut file, "adam", count)?, file.take::<u64>("updates", &[1])?[0])),
+    let memory = if kind == FLOW { None } else { Some(remembered(&mut file, "adam", count)?) };
+    let learned = |(params, corrects): (usize, bool)| -> Why<SavedPair> {
+        Ok(SavedPair {
+            params: file.take::<f32>("energy.params", &[params])?,
+            memory: remembered(&mut file, "energy.adam", params)?,
+            base: if corrects { Some(file.take::<f32>("base.params", &[count])?) } else { None },
+        })
     };
-    let energy = match energy {
-        None => None,
-        Some(count) => Some((file.take::<f32>("energy.params", &[count])?, moments(&mut file, "energy.adam", count)?)),
-    };
-    Ok(Saved { flow, training, energy })
+    Ok(Saved { flow, memory, pair: pair.map(learned).transpose()? })
 }
 
-fn moments(file: &mut Sealed, name: &str, count: usize) -> Why<Adam> {
+fn remembered(file: &mut Sealed, name: &str, count: usize) -> Why<Memory> {
     let mut take = |moment: &str| file.take::<f64>(&format!("{name}.{moment}"), &[count]);
-    Ok(Adam { first: take("first")?, second: take("second")? })
+    let (first, second) = (take("first")?, take("second")?);
+    Ok(Memory { first, second, steps: file.take::<u64>(&format!("{name}.steps"), &[1])?[0] })
 }
 
 fn error(path: &Path, why: String) -> Error {
@@ -105,10 +109,10 @@ fn error(path: &Path, why: String) -> Error {
 }
 
 const FLOW: &str = "flow 1";
-const LIKELIHOOD: &str = "flow by likelihood 1";
-const VARIATIONAL: &str = "flow by free energy 1";
-const CONTRASTIVE: &str = "flow-contrastive estimation 1";
-const ADVERSARIAL: &str = "adversarial training 1";
+const LIKELIHOOD: &str = "flow by likelihood 2";
+const VARIATIONAL: &str = "flow by free energy 2";
+const CONTRASTIVE: &str = "flow-contrastive estimation 2";
+const ADVERSARIAL: &str = "adversarial training 2";
 
 impl Flow {
     /// Writes the flow as safetensors: of layer l `layers.<l>.hidden.weight` `[hidden][kept]`, `.hidden.bias`, `.out.weight`
@@ -135,7 +139,7 @@ impl Likelihood {
     /// # Errors
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), LIKELIHOOD, &self.flow, Some((&self.adam, self.updates)), None)
+        write(path.as_ref(), LIKELIHOOD, &self.flow, Some(&self.descent.memory), None)
     }
 
     /// Goes on from a file, with the settings it was trained with.
@@ -145,7 +149,7 @@ impl Likelihood {
     pub fn resume(path: impl AsRef<Path>, settings: Training) -> Result<Self> {
         let saved = read(path.as_ref(), LIKELIHOOD, None)?;
         let mut trainer = Self::new(saved.flow, settings)?;
-        saved.training.into_iter().for_each(|(adam, updates)| (trainer.adam, trainer.updates) = (adam, updates));
+        saved.memory.into_iter().for_each(|memory| trainer.descent.memory = memory);
         Ok(trainer)
     }
 }
@@ -156,7 +160,7 @@ impl Variational {
     /// # Errors
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), VARIATIONAL, &self.flow, Some((&self.adam, self.updates)), None)
+        write(path.as_ref(), VARIATIONAL, &self.flow, Some(&self.descent.memory), None)
     }
 
     /// Goes on from a file, with the energy and the settings it was trained with.
@@ -166,8 +170,22 @@ impl Variational {
     pub fn resume(path: impl AsRef<Path>, energy: impl Energy + 'static, settings: Training) -> Result<Self> {
         let saved = read(path.as_ref(), VARIATIONAL, None)?;
         let mut trainer = Self::new(energy, saved.flow, settings)?;
-        saved.training.into_iter().for_each(|(adam, updates)| (trainer.adam, trainer.updates) = (adam, updates));
+        saved.memory.into_iter().for_each(|memory| trainer.descent.memory = memory);
         Ok(trainer)
+    }
+}
+
+impl Pair {
+    fn save(&self, path: &Path, kind: &str) -> Result<()> {
+        write(path, kind, &self.flow, Some(&self.flow_descent.memory), Some(self))
+    }
+
+    /// Takes over what was saved; its flow is here already.
+    fn restore(&mut self, memory: Option<Memory>, saved: Option<SavedPair>) -> Result<()> {
+        memory.into_iter().for_each(|memory| self.flow_descent.memory = memory);
+        let Some(SavedPair { params, memory, base }) = saved else { return Ok(()) };
+        (self.params, self.energy_descent.memory) = (params, memory);
+        self.base.iter_mut().zip(base).try_for_each(|(own, params)| own.set_params(&params))
     }
 }
 
@@ -177,8 +195,7 @@ impl Contrastive {
     /// # Errors
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (training, energy) = ((&self.flow_adam, self.updates), (self.params.as_slice(), &self.energy_adam));
-        write(path.as_ref(), CONTRASTIVE, &self.flow, Some(training), Some(energy))
+        self.pair.save(path.as_ref(), CONTRASTIVE)
     }
 
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
@@ -186,10 +203,10 @@ impl Contrastive {
     /// # Errors
     /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Contrast) -> Result<Self> {
-        let saved = read(path.as_ref(), CONTRASTIVE, Some(energy.params().len() + 1))?;
-        let mut trainer = Self::new(backend, energy, 0.0, saved.flow, settings)?;
-        saved.training.into_iter().for_each(|(adam, updates)| (trainer.flow_adam, trainer.updates) = (adam, updates));
-        saved.energy.into_iter().for_each(|(params, adam)| (trainer.params, trainer.energy_adam) = (params, adam));
+        let learned = (energy.params().len() + 1, settings.correction);
+        let Saved { flow, memory, pair } = read(path.as_ref(), CONTRASTIVE, Some(learned))?;
+        let mut trainer = Self::new(backend, energy, 0.0, flow, settings)?;
+        trainer.pair.restore(memory, pair)?;
         Ok(trainer)
     }
 }
@@ -200,8 +217,7 @@ impl Adversarial {
     /// # Errors
     /// [`Error::Checkpoint`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (training, energy) = ((&self.flow_adam, self.updates), (self.params.as_slice(), &self.energy_adam));
-        write(path.as_ref(), ADVERSARIAL, &self.flow, Some(training), Some(energy))
+        self.pair.save(path.as_ref(), ADVERSARIAL)
     }
 
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
@@ -209,10 +225,9 @@ impl Adversarial {
     /// # Errors
     /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Adversary) -> Result<Self> {
-        let saved = read(path.as_ref(), ADVERSARIAL, Some(energy.params().len()))?;
-        let mut trainer = Self::new(backend, energy, saved.flow, settings)?;
-        saved.training.into_iter().for_each(|(adam, updates)| (trainer.flow_adam, trainer.updates) = (adam, updates));
-        saved.energy.into_iter().for_each(|(params, adam)| (trainer.params, trainer.energy_adam) = (params, adam));
+        let Saved { flow, memory, pair } = read(path.as_ref(), ADVERSARIAL, Some((energy.params().len(), false)))?;
+        let mut trainer = Self::new(backend, energy, flow, settings)?;
+        trainer.pair.restore(memory, pair)?;
         Ok(trainer)
     }
 }

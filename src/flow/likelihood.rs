@@ -1,35 +1,40 @@
 //! Training by maximum likelihood.
 
-use super::{Flow, adam::Adam};
+use super::{
+    Flow,
+    descent::{Descent, means},
+    pair::wide,
+};
 use crate::{
-    Error, Result, Schedule,
-    error::positive,
+    Error, Result,
     random::{Stream, key, threefry},
+    train::Optimizer,
 };
 
-/// How to train. [`Default`]: batches of 512 and a constant rate of 0.003.
+/// How to train. [`Default`]: batches of 512 and Adam at 0.003.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     /// Points an update, of data and of the flow each.
     pub batch: usize,
-    /// The flow's learning rate as a function of the update.
-    pub rate: Schedule,
+    /// What moves the flow, its learning rate being a function of the flow's own updates.
+    pub optimizer: Optimizer,
     /// Seed of all random numbers.
     pub seed: u64,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { batch: 512, rate: 0.003.into(), seed: 1 }
+        Self { batch: 512, optimizer: Optimizer::adam(0.003), seed: 1 }
     }
 }
 
 impl Training {
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks the settings, and begins.
+    pub(super) fn descent(&self, flow: &Flow) -> Result<Descent> {
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "must be at least 1"));
         }
-        self.rate.validate("learning rate", positive)
+        Descent::new("learning rate", &self.optimizer, flow.params().len())
     }
 
     /// The points of an update, drawn with replacement, `[dim][point]`.
@@ -56,11 +61,6 @@ impl Training {
     }
 }
 
-/// Training left the finite range; the state is that before the update.
-pub(super) fn diverged(what: &str, rate: &Schedule, update: u64) -> Error {
-    Error::setting(what, rate.at(update), format!("training diverged in update {update}; lower it"))
-}
-
 /// A flow in training by maximum likelihood: maximises Σ log q(xₙ). What follows depends on this state, the settings and the data
 /// alone, bit for bit.
 ///
@@ -77,8 +77,7 @@ pub(super) fn diverged(what: &str, rate: &Schedule, update: u64) -> Error {
 pub struct Likelihood {
     pub(super) settings: Training,
     pub(super) flow: Flow,
-    pub(super) adam: Adam,
-    pub(super) updates: u64,
+    pub(super) descent: Descent,
 }
 
 impl Likelihood {
@@ -87,9 +86,8 @@ impl Likelihood {
     /// # Errors
     /// [`Error::Setting`] where a setting is outside of its range.
     pub fn new(flow: Flow, settings: Training) -> Result<Self> {
-        settings.check()?;
-        let adam = Adam::new(flow.params().len());
-        Ok(Self { settings, flow, adam, updates: 0 })
+        let descent = settings.descent(&flow)?;
+        Ok(Self { settings, flow, descent })
     }
 
     /// The flow as it is now.
@@ -99,7 +97,7 @@ impl Likelihood {
 
     /// Updates so far.
     pub fn updates(&self) -> u64 {
-        self.updates
+        self.descent.memory.steps
     }
 
     /// Updates by batches of the data, `[dim][point]`; the mean log-density of the batches, each before its update.
@@ -108,23 +106,18 @@ impl Likelihood {
     /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a point is not finite, or where the
     /// parameters would leave the finite range (the state is then that before this update).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<f64> {
-        let mut sum = 0.0;
-        for _ in 0..updates {
-            let batch = self.settings.draw(self.flow.dim(), data, self.updates)?;
-            let x: Vec<_> = batch.into_iter().map(f64::from).collect();
-            let pass = self.flow.inverse_pass(&x)?;
-            let count = self.settings.batch as f64;
-            let grad = pass.reverse_density(&vec![-count.recip(); self.settings.batch])?;
-            let likelihood = pass.log_densities().iter().sum::<f64>() / count;
-            let rate = self.settings.rate.at(self.updates);
-            let mut adam = self.adam.clone();
-            let moved = adam.step(self.flow.params(), &grad.params, rate, self.updates).filter(|_| likelihood.is_finite());
-            let moved = moved.ok_or_else(|| diverged("learning rate", &self.settings.rate, self.updates))?;
-            self.flow.set_params(&moved)?;
-            self.adam = adam;
-            self.updates += 1;
-            sum += likelihood;
-        }
-        Ok(sum / updates.max(1) as f64)
+        Ok(means(updates, || self.update(data))?[0])
+    }
+
+    fn update(&mut self, data: &[f32]) -> Result<[f64; 1]> {
+        let batch = self.settings.draw(self.flow.dim(), data, self.updates())?;
+        let pass = self.flow.inverse_pass(&wide(&batch))?;
+        let count = self.settings.batch as f64;
+        let likelihood = pass.log_densities().iter().sum::<f64>() / count;
+        let grad = pass.reverse_density(&vec![-count.recip(); self.settings.batch])?.params;
+        let (moved, descent) = self.descent.step(self.flow.params(), likelihood, &grad)?;
+        self.flow.set_params(&moved)?;
+        self.descent = descent;
+        Ok([likelihood])
     }
 }

@@ -11,13 +11,14 @@
 //!
 //! Source: Dinh, Sohl-Dickstein and Bengio: Density estimation using Real NVP (2017).
 
-mod adam;
 mod adversarial;
 mod contrastive;
 mod coupling;
+mod descent;
 mod energy;
 mod file;
 mod likelihood;
+mod pair;
 mod pass;
 mod proposal;
 mod variational;
@@ -31,7 +32,7 @@ pub use variational::Variational;
 
 use crate::{
     Error, Result,
-    error::{at_least_two, finite},
+    error::{at_least_two, finite, positive},
     random::{Draws, Epochs, Stream, key, normal_pair, normal_slots, threefry},
 };
 use coupling::Layer;
@@ -88,7 +89,34 @@ impl Flow {
         Ok(Self { dim, hidden, layers, params })
     }
 
-    /// The same with given parameters, in the order of [`params`](Self::params).
+    /// N(m, diag s²), one number a coordinate, as a flow of two layers of one hidden unit. A layer scales by less than e^±2, and so must s.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Shape`] where there are not as many s as m; [`Error::Setting`] where one is out of range.
+    pub fn normal(mean: impl Into<Vec<f64>>, sds: impl Into<Vec<f64>>) -> Result<Self> {
+        let (mean, sds) = (mean.into(), sds.into());
+        let mut flow = Self::new(mean.len(), 2, 1, 0)?;
+        if sds.len() != mean.len() {
+            return Err(Error::shape("standard deviations of the flow", mean.len(), sds.len()));
+        }
+        let mut params = flow.params.clone();
+        for layer in &flow.layers {
+            let moved = layer.moved.len();
+            let constants = layer.at + layer.params() - 2 * moved;
+            for (k, &i) in layer.moved.iter().enumerate() {
+                let part = positive("standard deviation of the flow", sds[i])?.ln() / coupling::MOST_LOG_SCALE;
+                if part.abs() >= 1.0 {
+                    return Err(Error::setting("standard deviation of the flow", sds[i], "must be within e^-2 and e^2"));
+                }
+                let log_scale = coupling::MOST_LOG_SCALE * part / (1.0 - part * part).sqrt();
+                (params[constants + k], params[constants + moved + k]) = (log_scale as f32, mean[i] as f32);
+            }
+        }
+        flow.set_params(&params)?;
+        Ok(flow)
+    }
+
+    /// A flow with given parameters, in the order of [`params`](Self::params).
     ///
     /// # Errors
     /// [`Error::Setting`] where a number is out of range or a parameter not finite; [`Error::Shape`] where there are more or fewer

@@ -54,8 +54,8 @@ impl Proposal {
 
 /// The flow's functions under another name, since the target may be a flow as well; then the transition.
 static SOURCE: LazyLock<String> = LazyLock::new(|| {
-    let functions = include_str!("../../shaders/energy/flow.wgsl").replace("flow_", "proposal_");
-    functions + "\n" + include_str!("../../shaders/kernel/flow_proposal.wgsl")
+    let functions = include_str!("../../shaders/flow/energy.wgsl").replace("flow_", "proposal_");
+    functions + "\n" + include_str!("../../shaders/flow/proposal.wgsl")
 });
 
 impl Kernel for Proposal {

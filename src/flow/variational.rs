@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Flow, Pass, Training, adam::Adam, likelihood::diverged};
+use super::{
+    Flow, Pass, Training,
+    descent::{Descent, means},
+};
 use crate::{
     Error, Result,
     energy::{Energy, Params},
@@ -17,9 +20,10 @@ use crate::{
 /// by its twin.
 ///
 /// ```
-/// # use ergodic::{energy::Gaussian, flow::{Flow, Training, Variational}};
+/// # use ergodic::{energy::Gaussian, flow::{Flow, Training, Variational}, train::Optimizer};
 /// let target = Gaussian::diagonal([1.0, 0.0], &[0.5, 2.0])?;              // ln Z = ln 2π
-/// let mut trainer = Variational::new(target, Flow::new(2, 2, 4, 1)?, Training { rate: 0.02.into(), ..Default::default() })?;
+/// let settings = Training { optimizer: Optimizer::adam(0.02), ..Default::default() };
+/// let mut trainer = Variational::new(target, Flow::new(2, 2, 4, 1)?, settings)?;
 /// trainer.advance(300)?;
 /// assert!((trainer.advance(10)? + std::f64::consts::TAU.ln()).abs() < 0.02);
 /// # Ok::<(), ergodic::Error>(())
@@ -29,8 +33,7 @@ pub struct Variational {
     settings: Training,
     energy: Arc<dyn Energy>,
     pub(super) flow: Flow,
-    pub(super) adam: Adam,
-    pub(super) updates: u64,
+    pub(super) descent: Descent,
 }
 
 impl Variational {
@@ -40,7 +43,7 @@ impl Variational {
     /// [`Error::Shape`] where the dimensions differ; [`Error::Setting`] where a setting is outside of its range;
     /// [`Error::Unsupported`] where the energy has no f64 twin.
     pub fn new(energy: impl Energy + 'static, flow: Flow, settings: Training) -> Result<Self> {
-        settings.check()?;
+        let descent = settings.descent(&flow)?;
         if energy.dim() != flow.dim() {
             return Err(Error::shape("coordinates of the flow", energy.dim(), flow.dim()));
         }
@@ -48,8 +51,7 @@ impl Variational {
             let name = energy.name();
             return Err(Error::Unsupported(format!("{name} is given as WGSL text alone; a flow is trained on its f64 twin")));
         }
-        let adam = Adam::new(flow.params().len());
-        Ok(Self { settings, energy: Arc::new(energy), flow, adam, updates: 0 })
+        Ok(Self { settings, energy: Arc::new(energy), flow, descent })
     }
 
     /// The flow as it is now.
@@ -59,7 +61,7 @@ impl Variational {
 
     /// Updates so far.
     pub fn updates(&self) -> u64 {
-        self.updates
+        self.descent.memory.steps
     }
 
     /// Updates by batches of the flow's draws; the mean F of the batches, each before its update.
@@ -68,18 +70,16 @@ impl Variational {
     /// [`Error::Setting`] where the parameters would leave the finite range, or where the energy of a draw is not finite (the state is
     /// then that before this update).
     pub fn advance(&mut self, updates: u64) -> Result<f64> {
-        let mut sum = 0.0;
-        for _ in 0..updates {
-            let base = self.flow.base(self.settings.batch, self.settings.seed, self.updates);
-            let pass = self.flow.forward_pass(&base)?;
-            let (energies, pulls) = at(&*self.energy, &pass.mapped.positions);
-            let (free_energy, moved, adam) = descend(&pass, &energies, &pulls, &self.adam, &self.settings, self.updates)?;
-            self.flow.set_params(&moved)?;
-            self.adam = adam;
-            self.updates += 1;
-            sum += free_energy;
-        }
-        Ok(sum / updates.max(1) as f64)
+        Ok(means(updates, || self.update())?[0])
+    }
+
+    fn update(&mut self) -> Result<[f64; 1]> {
+        let pass = self.flow.forward_pass(&self.flow.base(self.settings.batch, self.settings.seed, self.updates()))?;
+        let (energies, pulls) = at(&*self.energy, &pass.mapped.positions);
+        let (free_energy, moved, descent) = descend(&pass, &energies, &pulls, &self.descent)?;
+        self.flow.set_params(&moved)?;
+        self.descent = descent;
+        Ok([free_energy])
     }
 }
 
@@ -97,20 +97,12 @@ fn at(energy: &dyn Energy, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// A step down F, given E and ∇E at the draws: F, and the parameters and optimiser after it.
-pub(super) fn descend(
-    pass: &Pass<'_>,
-    energies: &[f64],
-    pulls: &[f64],
-    adam: &Adam,
-    settings: &Training,
-    update: u64,
-) -> Result<(f64, Vec<f32>, Adam)> {
+pub(super) fn descend(pass: &Pass<'_>, energies: &[f64], pulls: &[f64], descent: &Descent) -> Result<(f64, Vec<f32>, Descent)> {
     let n = energies.len() as f64;
     let free_energy = energies.iter().zip(pass.log_densities()).map(|(e, q)| e + q).sum::<f64>() / n;
     // log q(f(z)) = log N(z) − log-determinant.
     let by_x: Vec<_> = pulls.iter().map(|g| g / n).collect();
     let grad = pass.reverse(&by_x, &vec![-n.recip(); energies.len()])?.params;
-    let mut adam = adam.clone();
-    let moved = adam.step(pass.flow().params(), &grad, settings.rate.at(update), update).filter(|_| free_energy.is_finite());
-    Ok((free_energy, moved.ok_or_else(|| diverged("learning rate", &settings.rate, update))?, adam))
+    let (moved, descent) = descent.step(pass.flow().params(), free_energy, &grad)?;
+    Ok((free_energy, moved, descent))
 }

@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     Error, Gpu, Result,
+    dispatch::{Binding, STATE, canary, pipeline},
     random::{Epochs, Stream, key},
 };
 
@@ -52,9 +53,6 @@ pub(crate) struct GpuIsing {
     salt: u32,
 }
 
-const STATE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
-
 impl GpuIsing {
     pub(crate) fn new(gpu: &Gpu, side: usize, up: [u32; 5], spins: &[u32]) -> Result<Self> {
         let bytes = 4 * spins.len() as u64;
@@ -71,7 +69,7 @@ impl GpuIsing {
             label: Some("checkerboard"),
             source: wgpu::ShaderSource::Wgsl(source().into()),
         });
-        let (layout, pipeline) = crate::rbm::pipeline(gpu, "checkerboard", &module, &[false, false])?;
+        let (layout, pipeline) = pipeline(gpu, "checkerboard", &module, &[Binding::Write; 2])?;
         let rows = 2 * MOST_SWEEPS;
         let settings = gpu.buffer("colours", rows * ROW as u64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST);
         let (state, proof) = (gpu.buffer("spins", bytes, STATE), gpu.buffer("proof", 4 * rows, STATE));
@@ -129,7 +127,7 @@ impl GpuIsing {
     fn slice(&mut self, seed: u64, first: u64, sweeps: u64) -> Result<()> {
         let sites = self.side * self.side;
         let epochs = Epochs::new(sites as u32);
-        let (scale, offset) = crate::rbm::canary(CANARY_STEPS);
+        let (scale, offset) = canary(CANARY_STEPS);
         self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let mut settings = vec![0u8; 2 * sweeps as usize * ROW];
         for (row, bytes) in settings.chunks_exact_mut(ROW).enumerate() {

@@ -1,6 +1,6 @@
 //! Buffers and pipelines of the passes over a network on a GPU: what they share, whatever they compute.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -11,13 +11,9 @@ use super::{
 };
 use crate::{
     Error, Gpu, Result,
-    rbm::{canary, pipeline},
+    dispatch::{self, Binding, Proof, STATE, Submissions, pipeline},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(60);
-const CANARY_STEPS: u32 = 12;
-/// Settings of one dispatch stand so far apart (WebGPU's alignment of dynamic offsets).
-const ROW: usize = 256;
 /// Dispatches of one submission at most.
 const MOST_DISPATCHES: usize = 64;
 /// Points of one pass at most; more are passed one batch after another.
@@ -29,14 +25,10 @@ const SUM_GROUPS: [usize; 2] = [8, 256];
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Settings {
+    proof: Proof,
     columns: u32,
     hidden_at: u32,
     hidden_rows: u32,
-    row: u32,
-    canary_steps: u32,
-    canary_salt: u32,
-    canary_scale: u32,
-    canary_offset: u32,
     first_layer: u32,
     last_layer: u32,
     rows_at: u32,
@@ -100,25 +92,18 @@ pub(super) struct Engine {
     weights: wgpu::Buffer,
     work: wgpu::Buffer,
     sums: wgpu::Buffer,
-    settings: wgpu::Buffer,
+    submissions: Submissions,
     /// The layers, forwards and backwards, for jets of one part, two and three.
     layers: wgpu::Buffer,
-    proof: wgpu::Buffer,
-    staging: wgpu::Buffer,
     bind: Option<wgpu::BindGroup>,
-    salt: u32,
     /// vec4s of `sums` that are in use.
     sums_len: usize,
 }
-
-const STATE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 impl Engine {
     pub(super) fn new(gpu: &Gpu, network: &Network, params: &[f32], form: Form) -> Self {
         let packed = Plan::new(network, form, 1).pack(params);
         let layers: Vec<_> = (1..=3).flat_map(|parts| Plan::new(network, form, parts).layers()).collect();
-        let staging = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         Self {
             form,
             network: network.clone(),
@@ -127,12 +112,9 @@ impl Engine {
             weights: gpu.buffer_with("weights", bytemuck::cast_slice(&packed)),
             work: gpu.buffer("work", 0, STATE),
             sums: gpu.buffer("sums", 0, STATE),
-            settings: gpu.buffer("settings", (MOST_DISPATCHES * ROW) as u64, STATE),
+            submissions: Submissions::new(gpu, MOST_DISPATCHES),
             layers: gpu.buffer_with("layers", bytemuck::cast_slice(&layers)),
-            proof: gpu.buffer("proof", 4 * MOST_DISPATCHES as u64, STATE),
-            staging: gpu.buffer("staging", 0, staging),
             bind: None,
-            salt: 0,
             sums_len: 0,
             gpu: gpu.clone(),
         }
@@ -213,71 +195,22 @@ impl Engine {
 
     /// Runs dispatches in one submission, proves that they finished, and reads rows of `work` or all sums.
     fn run(&mut self, dispatches: &[Dispatch], read: &Read) -> Result<Vec<f32>> {
-        let invocations: Vec<_> = dispatches
-            .iter()
-            .map(|dispatch| (dispatch.groups.iter().product::<usize>() * self.form.workgroup) as u32)
-            .collect();
-        let mut settings = vec![0u8; dispatches.len() * ROW];
-        let (scale, offset) = canary(CANARY_STEPS);
-        for (row, (dispatch, bytes)) in dispatches.iter().zip(settings.chunks_exact_mut(ROW)).enumerate() {
-            self.salt = self.salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let settings = Settings {
-                row: row as u32,
-                canary_steps: CANARY_STEPS,
-                canary_salt: self.salt,
-                canary_scale: scale,
-                canary_offset: offset,
-                ..dispatch.settings
-            };
-            bytes[..size_of::<Settings>()].copy_from_slice(bytemuck::bytes_of(&settings));
+        for dispatch in dispatches {
             self.compile(dispatch.pass)?;
         }
-        if !settings.is_empty() {
-            self.gpu.queue().write_buffer(&self.settings, 0, &settings);
-        }
-        let (source, at, bytes) = match *read {
-            Read::Rows { columns, first, count } => {
-                (self.work.clone(), 4 * (first * columns) as u64, 4 * (count * columns) as u64)
-            }
-            Read::Sums => (self.sums.clone(), 0, 16 * self.sums_len as u64),
-        };
-        let proof_bytes = 4 * dispatches.len() as u64;
-        if self.staging.size() < bytes + proof_bytes {
-            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            self.staging = self.gpu.buffer("staging", bytes + proof_bytes, usage);
-        }
         let bind = self.bind()?;
-        let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("passes") });
-        encoder.clear_buffer(&self.proof, 0, None);
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for (row, dispatch) in dispatches.iter().enumerate() {
-                pass.set_pipeline(&self.pipelines[&dispatch.pass]);
-                pass.set_bind_group(0, &bind, &[(row * ROW) as u32]);
-                let [x, y, z] = dispatch.groups.map(|n| n as u32);
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
-        encoder.copy_buffer_to_buffer(&source, at, &self.staging, 0, bytes);
-        if proof_bytes > 0 {
-            encoder.copy_buffer_to_buffer(&self.proof, 0, &self.staging, bytes, proof_bytes);
-        }
-        let submission = self.gpu.queue().submit([encoder.finish()]);
-        self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        let waited = self.gpu.wait(&submission, TIMEOUT, 0);
-        if waited.is_err() {
-            // The device may write to it yet.
-            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            self.staging = self.gpu.buffer("staging", bytes + proof_bytes, usage);
-        }
-        waited?;
-        let mut words: Vec<u32> = self.gpu.mapped(&self.staging, bytes + proof_bytes)?;
-        self.staging.unmap();
-        let proof = words.split_off(bytes as usize / 4);
-        if proof != invocations {
-            return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: 0 });
-        }
-        Ok(words.into_iter().map(f32::from_bits).collect())
+        let of = |dispatch: &Dispatch| dispatch::Dispatch {
+            pipeline: &self.pipelines[&dispatch.pass],
+            settings: dispatch.settings,
+            groups: dispatch.groups.map(|n| n as u32),
+            invocations: (dispatch.groups.iter().product::<usize>() * self.form.workgroup) as u32,
+        };
+        let dispatches: Vec<_> = dispatches.iter().map(of).collect();
+        let (source, range) = match *read {
+            Read::Rows { columns, first, count } => (&self.work, first * columns..(first + count) * columns),
+            Read::Sums => (&self.sums, 0..4 * self.sums_len),
+        };
+        self.submissions.run(&bind, &dispatches, |_| {}, source, range)
     }
 
     /// Runs dispatches and reads rows of `work`.
@@ -304,7 +237,8 @@ impl Engine {
             label: Some(entry),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-        let (layout, pipeline) = pipeline(&self.gpu, entry, &module, &[true, false, false, false, true])?;
+        let (read, write) = (Binding::Read, Binding::Write);
+        let (layout, pipeline) = pipeline(&self.gpu, entry, &module, &[read, write, write, write, read])?;
         self.layout.get_or_insert(layout);
         self.pipelines.insert(pass, pipeline);
         Ok(())
@@ -315,10 +249,8 @@ impl Engine {
             return Ok(bind.clone());
         }
         let Some(layout) = &self.layout else { return Err(Error::Device("no pass was compiled".into())) };
-        let size = std::num::NonZeroU64::new(size_of::<Settings>() as u64);
-        let settings = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &self.settings, offset: 0, size });
-        let buffers = [&self.weights, &self.work, &self.sums, &self.proof, &self.layers];
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: settings }];
+        let buffers = [&self.weights, &self.work, &self.sums, self.submissions.proof(), &self.layers];
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.submissions.settings::<Settings>() }];
         entries.extend(
             buffers
                 .iter()

@@ -74,7 +74,7 @@ impl Mlp {
     }
 
     /// The network's tape at x along v, up to an order.
-    fn tape(&self, param: &dyn Fn(usize) -> f64, x: &[f64], v: &[f64], order: Order) -> Tape {
+    fn tape(&self, param: &impl Fn(usize) -> f64, x: &[f64], v: &[f64], order: Order) -> Tape {
         let slopes = if order >= Order::Slope { v.to_vec() } else { Vec::new() };
         let curvatures = if order >= Order::Curvature { vec![0.0; x.len()] } else { Vec::new() };
         self.network.forward(param, [x.to_vec(), slopes, curvatures])

@@ -187,9 +187,10 @@ impl Plan {
         let Self { form: Form { workgroup, .. }, parts, quads, .. } = self;
         format!(
             "const PARTS = {parts}u;\nconst QUADS = {quads}u;\nconst GROUP = {workgroup}u;\n\
-             fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}",
+             fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}{}",
             self.network.activation().name(),
             include_str!("../../shaders/net/activation.wgsl"),
+            include_str!("../../shaders/proof.wgsl"),
             include_str!("../../shaders/net/passes.wgsl"),
         )
     }
@@ -216,6 +217,7 @@ impl Plan {
             include_str!("../../shaders/net/through.wgsl").into(),
             RANDOM.into(),
             include_str!("../../shaders/lane2.wgsl").into(),
+            include_str!("../../shaders/random_lane2.wgsl").into(),
             include_str!("../../shaders/threefry.wgsl").into(),
             include_str!("../../shaders/normal.wgsl").into(),
             include_str!("../../shaders/random.wgsl").into(),

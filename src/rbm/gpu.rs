@@ -11,6 +11,10 @@ use super::{
 };
 use crate::{
     Error, Gpu, Result,
+    dispatch::{
+        Binding::{Read, Write},
+        STATE, canary, pipeline,
+    },
     random::{Stream, key},
 };
 
@@ -71,9 +75,6 @@ pub(crate) struct GpuGibbs {
     salt: u32,
 }
 
-const STATE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
-
 impl GpuGibbs {
     pub(crate) fn new(gpu: &Gpu, rbm: &Rbm, visible: Layer) -> Result<Self> {
         let (chains, gaussian) = (visible.chains(), rbm.sds.is_some());
@@ -97,7 +98,7 @@ impl GpuGibbs {
             source: wgpu::ShaderSource::Wgsl(if gaussian { gaussian_source() } else { source() }.into()),
         });
         let half = |entry, inputs: usize, outputs: usize, weights: &[f32], bias: &[f32]| {
-            let (layout, pipeline) = pipeline(gpu, entry, &module, &[true, true, true, false, true, true, false])?;
+            let (layout, pipeline) = pipeline(gpu, entry, &module, &[Read, Read, Read, Write, Read, Read, Write])?;
             Ok::<_, Error>(Half {
                 pipeline,
                 layout,
@@ -289,51 +290,4 @@ pub(crate) fn source() -> String {
 pub(crate) fn gaussian_source() -> String {
     let [normal, gaussian] = [include_str!("../../shaders/normal.wgsl"), include_str!("../../shaders/rbm/gaussian.wgsl")];
     [&source(), normal, gaussian].concat()
-}
-
-/// Where the canary ends: its steps, x -> a x + c each, are one step of x -> scale x + offset.
-pub(crate) fn canary(steps: u32) -> (u32, u32) {
-    (0..steps).fold((1u32, 0u32), |(scale, offset), _| {
-        (scale.wrapping_mul(1_664_525), offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
-    })
-}
-
-/// A pipeline with settings at binding 0, which a dynamic offset chooses, and storage buffers from 1 on, read only as said.
-pub(crate) fn pipeline(
-    gpu: &Gpu,
-    entry: &str,
-    module: &wgpu::ShaderModule,
-    read_only: &[bool],
-) -> Result<(wgpu::BindGroupLayout, wgpu::ComputePipeline)> {
-    let device = gpu.device();
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let storage = |&read_only: &bool| wgpu::BufferBindingType::Storage { read_only };
-    let entries: Vec<_> = std::iter::once(&true)
-        .chain(read_only)
-        .map(storage)
-        .zip(0..)
-        .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: binding == 0, min_binding_size: None },
-            count: None,
-        })
-        .collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(entry), entries: &entries });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(entry),
-        layout: Some(&device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(entry),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        })),
-        module,
-        entry_point: Some(entry),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    match pollster::block_on(scope.pop()) {
-        None => Ok((layout, pipeline)),
-        Some(error) => Err(Error::Device(error.to_string())),
-    }
 }

@@ -26,7 +26,6 @@ pub use ais::{Ais, LnZ};
 pub use data::{Data, Reals};
 pub use dbn::Dbn;
 pub use gibbs::Gibbs;
-pub(crate) use gpu::{canary, pipeline};
 pub use idx::Idx;
 pub use monitor::Monitor;
 pub use states::States;

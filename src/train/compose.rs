@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Block, Order, Trainable, check_params};
+use super::{
+    Block, Order, Passes, Trainable,
+    by_parts::{ConvexPasses, SumPasses, composed_passes},
+    check_params,
+};
 use crate::{
-    Result,
-    energy::{Call, Convex, Energy, LogSumExp, Params, Sum, like_inner},
+    Backend, Result,
+    energy::{Call, Convex, Energy, LogSumExp, Params, Sum, add_generated_jets, add_log_sum_exp, like_inner},
     program::Composer,
 };
 
@@ -32,6 +36,18 @@ fn blocks_of(parts: &[Arc<dyn Trainable>]) -> impl Iterator<Item = Block> {
     parts.iter().enumerate().flat_map(|(i, part)| {
         part.blocks().into_iter().map(move |block| Block { name: format!("parts.{i}.{}", block.name), ..block })
     })
+}
+
+/// How to call the jets of each part, with the expression of where its parameters begin, the first part's being `own`; none where a part has no
+/// jets in WGSL.
+fn calls_of(parts: &[Arc<dyn Trainable>], own: usize, program: &mut Composer) -> Result<Option<Vec<(Call, String)>>> {
+    let mut at = own;
+    let mut call = |part: &Arc<dyn Trainable>| {
+        let begin = format!("at + {at}u");
+        at += part.params().len();
+        Ok(part.compose_jets(program)?.map(|call| (call, begin)))
+    };
+    parts.iter().map(|part| call(part).transpose()).collect::<Option<Result<_>>>().transpose()
 }
 
 fn as_energies(parts: &[Arc<dyn Trainable>]) -> Vec<Arc<dyn Energy>> {
@@ -74,6 +90,14 @@ impl Trainable for TrainableSum {
         Ok(Arc::new(Self::new(parts_with(&self.parts, params)?)?))
     }
 
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let Some(calls) = calls_of(&self.parts, 0, program)? else { return Ok(None) };
+        let jets: Vec<_> = calls.iter().map(|(call, at)| call.jet(at, "x", "v")).collect();
+        let reverse = |(call, at): &(Call, String)| format!("    {};\n", call.jet_param_grad(at, "x", "v", "adjoints"));
+        let reverse: String = calls.iter().map(reverse).collect();
+        add_generated_jets(program, "sum_jets", &format!("    return {};\n", jets.join(" + ")), &reverse).map(Some)
+    }
+
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
         let mut at = 0;
         self.parts.iter().fold([0.0; 3], |sum, energy| {
@@ -89,6 +113,10 @@ impl Trainable for TrainableSum {
             let own = part(params, &mut at, energy);
             energy.jet_param_grad(own, x, v, adjoints, &mut grad[begin..at]);
         }
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        composed_passes(self, &self.parts, backend, SumPasses)
     }
 }
 
@@ -142,6 +170,23 @@ impl Trainable for TrainableConvex {
         Ok(Arc::new(Self { convex: Convex::with_log_weights(logs, as_energies(&parts))?, parts }))
     }
 
+    fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
+        let Some(calls) = calls_of(&self.parts, self.parts.len(), program)? else { return Ok(None) };
+        add_log_sum_exp(program)?;
+        let mut sum = "    var s = log_sum_exp_begin();\n".to_owned();
+        let mut reverse = String::new();
+        for (i, (call, at)) in calls.iter().enumerate() {
+            let jet = call.jet(at, "x", "v");
+            sum +=
+                &format!("    let t{i} = vec3<f32>(param(at + {i}u), 0.0, 0.0) - {jet};\n    s = log_sum_exp_add(s, t{i});\n");
+            reverse +=
+                &format!("    let a{i} = log_sum_exp_adjoints(s, t{i}, adjoints);\n    add_param_grad(at + {i}u, a{i}.x);\n");
+            reverse += &format!("    {};\n", call.jet_param_grad(at, "x", "v", &format!("-a{i}")));
+        }
+        let jet = format!("{sum}    return log_sum_exp_jet(s);\n");
+        add_generated_jets(program, "convex_jets", &jet, &(sum + &reverse)).map(Some)
+    }
+
     fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
         LogSumExp::new(&self.terms(params, x, v, order)).jet()
     }
@@ -158,5 +203,9 @@ impl Trainable for TrainableConvex {
             let params = part(params, &mut at, energy);
             energy.jet_param_grad(params, x, v, own.map(|adjoint| -adjoint), &mut grad[begin..at]);
         }
+    }
+
+    fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
+        composed_passes(self, &self.parts, backend, ConvexPasses)
     }
 }

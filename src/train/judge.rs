@@ -99,9 +99,19 @@ impl Grid {
     /// As [`ln_z`](Self::ln_z).
     pub fn kl(&self, truth: &dyn Energy, model: &dyn Energy) -> Result<f64> {
         self.check(truth)?;
+        let params = truth.params();
+        self.kl_of(|x| -truth.energy(Params::new(&params), x), model)
+    }
+
+    /// The same where p is given by ln p, up to a constant.
+    ///
+    /// # Errors
+    /// As [`ln_z`](Self::ln_z).
+    pub fn kl_of(&self, ln_density: impl Fn(&[f64]) -> f64 + Sync, model: &dyn Energy) -> Result<f64> {
         self.check(model)?;
-        let logs = |energy: &dyn Energy| self.normalized(self.energies(energy).into_iter().map(|e| -e).collect()).1;
-        let terms = logs(truth).into_iter().zip(logs(model));
+        let of_truth = self.normalized(self.points().map(|x| ln_density(&x)).collect()).1;
+        let of_model = self.normalized(self.energies(model).into_iter().map(|e| -e).collect()).1;
+        let terms = of_truth.into_iter().zip(of_model);
         Ok(terms.filter(|(p, _)| *p > f64::NEG_INFINITY).map(|(p, q)| p.exp() * (p - q)).sum())
     }
 

@@ -4,25 +4,32 @@
 //! jets: a trainable energy needs one forward pass and one reverse pass, from the adjoints of the jets to the gradient in the
 //! parameters ([`Passes`]). Losses, optimisers and data live on the host.
 
+mod by_parts;
 mod compose;
 mod data;
 mod file;
+mod jet_passes;
 mod judge;
 mod loss;
 mod negative;
 mod noise;
 mod optimizer;
 mod passes;
+mod scaled;
+mod toy;
 mod trainer;
 
 pub use compose::{TrainableConvex, TrainableSum};
-pub use data::{Data, Standard, Toy};
+pub use data::{Data, Standard};
 pub use file::load;
 pub use judge::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein};
 pub use loss::{At, Loss, LossAt};
-pub use negative::{Contrastive, Negatives, Walks};
+pub use negative::{Contrastive, Negatives, Walks, walk};
 pub use noise::Noise;
+pub(crate) use optimizer::Memory;
 pub use optimizer::{Optimizer, Rule};
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
 pub(crate) use passes::{check_params, check_points};
+pub use scaled::TrainableScaled;
+pub use toy::Toy;
 pub use trainer::{Trainer, Training, Update};

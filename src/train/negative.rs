@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Adjoints, Order, Passes, Trainable,
+    Adjoints, Order, Passes, Trainable, check_points,
     loss::{At, LossAt, side_by_side},
 };
 use crate::{
@@ -190,6 +190,26 @@ impl Mover {
             }
         }
     }
+}
+
+/// Where chains of a model stand after so many transitions of a kernel from points, both `[dim][chain]`. A network takes the steps of
+/// [`Ula`](crate::kernel::Ula) through its layers for all chains at once, which is much faster there than chains of the engine.
+///
+/// # Errors
+/// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Unsupported`] for a kernel that adapts; as
+/// [`Setup::build`](crate::chains::Setup::build); errors of the device.
+pub fn walk(
+    backend: &Backend,
+    model: &Arc<dyn Trainable>,
+    kernel: impl Kernel + 'static,
+    steps: u64,
+    seed: u64,
+    from: &[f32],
+) -> Result<Vec<f32>> {
+    let chains = check_points(model.dim(), from, &[], Order::Value)?;
+    let contrastive = Contrastive::new(kernel, steps);
+    contrastive.check()?;
+    Mover::new(backend, &contrastive, model, chains, seed, 0)?.run(&model.params(), from, steps)
 }
 
 /// The chains of a training run, and the slots that they go on from.

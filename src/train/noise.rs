@@ -9,12 +9,12 @@ use crate::{
 };
 
 /// A density to draw from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Noise {
     form: Form,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Form {
     Mixture { weights: Vec<f64>, means: Vec<Vec<f64>>, sds: Vec<Vec<f64>> },
     Uniform { low: Vec<f64>, high: Vec<f64> },

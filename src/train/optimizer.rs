@@ -75,6 +75,11 @@ impl Optimizer {
         Self { clip: Some(norm), ..self }
     }
 
+    /// The learning rate as a function of the update.
+    pub fn rate(&self) -> &Schedule {
+        &self.rate
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         self.rate.validate("learning rate", positive)?;
         let share = |name: &str, value: f64| match value {
@@ -96,6 +101,11 @@ impl Optimizer {
             decay if decay < 0.0 => Err(Error::setting("weight decay", decay, "must be at least 0")),
             _ => Ok(()),
         }
+    }
+
+    /// One more step down a gradient, of parameters that do not decay.
+    pub(crate) fn descend(&self, params: &mut [f64], grad: &[f64], memory: &mut Memory) {
+        self.step(params, grad, memory, memory.steps, 1.0, &vec![false; params.len()]);
     }
 
     /// Moves params along the gradient at the rate of this update times `scale`. `decays` says which parameters decay.

@@ -4,11 +4,13 @@ use std::{fmt::Debug, sync::Arc};
 
 use rayon::prelude::*;
 
+use super::jet_passes::JetPasses;
 use crate::{
     Backend, Error, Result,
-    energy::{Energy, Params},
+    energy::{Call, Energy, Params},
     error::finite,
     net::Langevin,
+    program::Composer,
 };
 
 /// Points that one thread sums up together: sums have a fixed order, so the same parameters come out twice.
@@ -137,6 +139,24 @@ pub trait Trainable: Energy {
     /// be empty.
     fn jet_param_grad(&self, params: &[f64], x: &[f64], v: &[f64], adjoints: [f64; 3], grad: &mut [f64]);
 
+    /// Adds the WGSL of the jets to a program that has the text of the energy itself, and says how to call it
+    /// (`jet`, `jet_param_grad`); then [`passes`] run on a GPU. None where the energy has no jets in WGSL.
+    ///
+    /// The text declares two functions, the twins of [`jet`](Self::jet) and [`jet_param_grad`](Self::jet_param_grad), which stand on
+    /// what every energy stands on (shaders/point.wgsl, shaders/value.wgsl) and, the second, on `add_param_grad(i, value)` and
+    /// `add_param_grad_lane(i, block, value)`, which add to the gradient in parameter i, or in a block of DIM parameters from i on:
+    ///
+    /// ```wgsl
+    /// fn valley_jet(at: u32, x: ptr<function, Point>, v: ptr<function, Point>) -> vec3<f32>
+    /// fn valley_jet_param_grad(at: u32, x: ptr<function, Point>, v: ptr<function, Point>, adjoints: vec3<f32>)
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shader`] where a part is refused.
+    fn compose_jets(&self, _program: &mut Composer) -> Result<Option<Call>> {
+        Ok(None)
+    }
+
     /// Batched passes of its own, where they are better than those of [`passes`].
     ///
     /// # Errors
@@ -151,15 +171,22 @@ pub trait Trainable: Energy {
     }
 }
 
-/// Batched passes over an energy on a backend.
+/// Batched passes over an energy on a backend: its own ones, else those over its jets in WGSL where the backend is a GPU, else a point
+/// at a time on the CPU. On software Vulkan the CPU also has the energies that it is faster at: of more than 32 coordinates or 256
+/// parameters, and of parameters that are read in loops ([`Program::training`](crate::Program::training)).
 ///
 /// # Errors
-/// Errors of the device.
+/// [`Error::Shader`] where the jets' text is wrong; errors of the device.
 pub fn passes(target: &Arc<dyn Trainable>, backend: &Backend) -> Result<Box<dyn Passes>> {
-    match target.own_passes(backend)? {
-        Some(own) => Ok(own),
-        None => Ok(Box::new(CpuPasses::new(target.clone()))),
+    if let Some(own) = target.own_passes(backend)? {
+        return Ok(own);
     }
+    if let Some(gpu) = backend.gpu()
+        && let Some(passes) = JetPasses::new(gpu, &**target)?
+    {
+        return Ok(Box::new(passes));
+    }
+    Ok(Box::new(CpuPasses::new(target.clone())))
 }
 
 /// As many finite numbers as there are parameters.

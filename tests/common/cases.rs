@@ -16,6 +16,7 @@ use ergodic::{
     },
     net::{Activation, Mlp},
     program::Composer,
+    train::{Trainable, TrainableConvex, TrainableScaled, TrainableSum},
     transform::{Affine, Log, Logit, Ordered, StickBreaking},
 };
 
@@ -80,6 +81,7 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ),
         ("ordered_5", Arc::new(Gaussian::standard(5).constrain(0..5, Ordered).unwrap())),
         ("constrained_11", Arc::new(constrained())),
+        ("log_scaled_5", Arc::new(TrainableScaled::new(0.7, Arc::new(softmax_mixture(3, 5))).unwrap())),
         ("conditioned_5", Arc::new(conditioned(18, &[0, 2, 3, 11, 17]))),
         ("conditioned_2", Arc::new(conditioned(40, &[5, 37]))),
         ("conditioned_with_noise_3", Arc::new(conditioned(7, &[0, 3, 6]).with_noise(5).unwrap())),
@@ -180,6 +182,43 @@ pub fn spread() -> Vec<Case<dyn Energy>> {
         ("softmax_mixture_37", Arc::new(softmax_mixture(3, 37))),
         ("funnel_65", Arc::new(Funnel::new(65).unwrap().scale(1.0).unwrap())),
         ("nested_34", Arc::new(nested.scaled(0.9).unwrap())),
+    ]
+}
+
+/// Energies to be trained, alone and composed.
+pub fn trainable() -> Vec<Case<dyn Trainable>> {
+    let experts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(2)), Arc::new(softmax_mixture(3, 2))];
+    let parts: [Arc<dyn Trainable>; 3] = [
+        Arc::new(cholesky_gaussian(2)),
+        Arc::new(softmax_mixture(2, 2)),
+        Arc::new(TrainableSum::new(experts.clone()).unwrap()),
+    ];
+    let raised: Vec<_> = cholesky_gaussian(2).params().iter().map(|p| p + 0.3).collect();
+    let twice: [Arc<dyn Trainable>; 2] =
+        [Arc::new(cholesky_gaussian(2)), Arc::new(cholesky_gaussian(2).reparametrised(&raised).unwrap())];
+    let scaled = TrainableScaled::new(0.7, Arc::new(TrainableConvex::new(&[1.0, 0.4], experts.clone()).unwrap())).unwrap();
+    vec![
+        ("gaussian_1", Arc::new(cholesky_gaussian(1))),
+        ("gaussian_2", Arc::new(cholesky_gaussian(2))),
+        ("gaussian_5", Arc::new(cholesky_gaussian(5))),
+        ("mixture_1", Arc::new(softmax_mixture(1, 1))),
+        ("mixture_2", Arc::new(softmax_mixture(3, 2))),
+        ("mixture_6", Arc::new(softmax_mixture(5, 6))),
+        ("twice", Arc::new(TrainableSum::new(twice).unwrap())),
+        ("scaled", Arc::new(scaled)),
+        ("sum", Arc::new(TrainableSum::new(experts).unwrap())),
+        ("convex", Arc::new(TrainableConvex::new(&[0.5, 1.0, 2.0], parts).unwrap())),
+    ]
+}
+
+/// Energies whose jets are loops over parameters, which are left to the CPU on software Vulkan.
+pub fn trainable_by_loops() -> Vec<Case<dyn Trainable>> {
+    let parts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(14)), Arc::new(softmax_mixture(2, 14))];
+    vec![
+        ("gaussian_13", Arc::new(cholesky_gaussian(13))),
+        ("gaussian_32", Arc::new(cholesky_gaussian(32))),
+        ("mixture_37", Arc::new(softmax_mixture(3, 37))),
+        ("convex_14", Arc::new(TrainableConvex::new(&[0.5, 1.0], parts).unwrap())),
     ]
 }
 

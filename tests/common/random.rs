@@ -50,7 +50,8 @@ pub const RANDOM: &str = concat!(
 );
 
 fn source(random: &str) -> String {
-    format!("{}{HEADER}{random}", include_str!("../../shaders/lane2.wgsl"))
+    let lanes = concat!(include_str!("../../shaders/lane2.wgsl"), include_str!("../../shaders/random_lane2.wgsl"));
+    format!("{lanes}{HEADER}{random}")
 }
 
 /// Random123's kat_vectors, threefry2x32 with 20 rounds: counter, key, answer.

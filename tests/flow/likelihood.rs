@@ -3,15 +3,16 @@
 use ergodic::{
     Error, Schedule,
     flow::{Flow, Likelihood, Training},
+    train::{Optimizer, Toy},
 };
 
-use super::{common::Suite, data::moons, em::Fitted, passes::gaussian_flow};
+use super::{common::Suite, em::Fitted, passes::gaussian_flow};
 
 pub(super) fn add(suite: Suite) -> Suite {
     suite
         .test("Gaussian data: the closed form of maximum likelihood", || {
             let (data, highest) = gaussian_data();
-            let settings = Training { batch: 1_024, rate: Schedule::cosine(0.02, 1e-4, 800), seed: 2 };
+            let settings = Training { batch: 1_024, optimizer: Optimizer::adam(Schedule::cosine(0.02, 1e-4, 800)), seed: 2 };
             let mut trainer = Likelihood::new(Flow::new(2, 2, 2, 1).unwrap(), settings).unwrap();
             trainer.advance(&data, 800).unwrap();
             let reached = mean_density(trainer.flow(), &data);
@@ -19,9 +20,9 @@ pub(super) fn add(suite: Suite) -> Suite {
             assert!((reached - highest).abs() < 0.005, "mean log-density {reached}, at the closed form {highest}");
         })
         .test("moons: within 0.05 nats of 16 Gaussians fitted by EM", || {
-            let (train, fresh) = (moons(16_384, 0.1, 1), moons(16_384, 0.1, 2));
+            let (train, fresh) = (moons(16_384, 1), moons(16_384, 2));
             let mixture = Fitted::best_of(&train, 16, 100, 3).mean_density(&fresh);
-            let settings = Training { batch: 512, rate: Schedule::cosine(0.01, 1e-5, 2_000), seed: 1 };
+            let settings = Training { batch: 512, optimizer: Optimizer::adam(Schedule::cosine(0.01, 1e-5, 2_000)), seed: 1 };
             let mut trainer = Likelihood::new(Flow::new(2, 8, 32, 1).unwrap(), settings).unwrap();
             trainer.advance(&train, 2_000).unwrap();
             let flow = mean_density(trainer.flow(), &fresh);
@@ -29,7 +30,7 @@ pub(super) fn add(suite: Suite) -> Suite {
             assert!(flow > mixture - 0.05, "held-out mean log-density {flow}, that of the mixture {mixture}");
         })
         .test("planted: the log-determinant's sign in training is found", || {
-            let data = moons(2_048, 0.1, 1);
+            let data = moons(2_048, 1);
             let right = descended(&data, 1.0);
             let wrong = descended(&data, -1.0);
             assert!(right > -1.6, "mean log-density {right}");
@@ -37,6 +38,10 @@ pub(super) fn add(suite: Suite) -> Suite {
         })
         .test("resumed equals uninterrupted", resumed)
         .test("bad training is refused", refused)
+}
+
+fn moons(count: usize, seed: u64) -> Vec<f32> {
+    Toy::Moons.draw(count, seed).unwrap().points().to_vec()
 }
 
 pub(super) fn mean_density(flow: &Flow, data: &[f32]) -> f64 {
@@ -75,8 +80,8 @@ fn descended(data: &[f32], sign: f64) -> f64 {
 }
 
 fn resumed() {
-    let data = moons(1_000, 0.1, 1);
-    let settings = Training { batch: 100, rate: Schedule::cosine(0.01, 1e-3, 40), seed: 3 };
+    let data = moons(1_000, 1);
+    let settings = Training { batch: 100, optimizer: Optimizer::adam(Schedule::cosine(0.01, 1e-3, 40)), seed: 3 };
     let start = || Likelihood::new(Flow::new(2, 4, 8, 1).unwrap(), settings.clone()).unwrap();
     let mut whole = start();
     whole.advance(&data, 40).unwrap();
@@ -104,7 +109,7 @@ fn resumed() {
 fn refused() {
     let flow = || Flow::new(2, 2, 4, 1).unwrap();
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let refused = Likelihood::new(flow(), Training { rate: bad.into(), ..Default::default() });
+        let refused = Likelihood::new(flow(), Training { optimizer: Optimizer::adam(bad), ..Default::default() });
         assert!(matches!(refused, Err(Error::Setting { .. })), "{bad}");
     }
     assert!(matches!(Likelihood::new(flow(), Training { batch: 0, ..Default::default() }), Err(Error::Setting { .. })));
@@ -118,7 +123,7 @@ fn refused() {
     assert_eq!(trainer, before);
     // A rate that throws log q out of the finite range leaves the parameters that were before.
     let deep = Flow::new(2, 30, 4, 1).unwrap();
-    let mut trainer = Likelihood::new(deep, Training { rate: 1e14.into(), batch: 8, seed: 1 }).unwrap();
+    let mut trainer = Likelihood::new(deep, Training { optimizer: Optimizer::adam(1e14), batch: 8, seed: 1 }).unwrap();
     let refused = (0..10).find_map(|_| {
         let before = trainer.clone();
         let refused = trainer.advance(&[1.0, 2.0, 3.0, 4.0], 1).err()?;

@@ -8,6 +8,7 @@ mod device;
 mod em;
 mod likelihood;
 mod passes;
+mod pinwheel;
 mod reference;
 mod variational;
 
@@ -19,7 +20,7 @@ use ergodic::{
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [passes::add, device::add, likelihood::add, variational::add, contrastive::add] {
+    for add in [passes::add, device::add, likelihood::add, variational::add, contrastive::add, pinwheel::add] {
         suite = add(suite);
     }
     suite.run()

@@ -6,6 +6,7 @@ use ergodic::{
     Error, Schedule,
     energy::{Energy, Gaussian, Mixture, Params, WgslEnergy},
     flow::{Flow, Training, Variational},
+    train::Optimizer,
 };
 
 use super::{common::Suite, common::stats};
@@ -13,7 +14,7 @@ use super::{common::Suite, common::stats};
 pub(super) fn add(suite: Suite) -> Suite {
     suite
         .test("a Gaussian: F comes to −ln Z and the flow to the Gaussian", || {
-            let settings = Training { batch: 512, rate: Schedule::cosine(0.02, 1e-4, 1_500), seed: 2 };
+            let settings = Training { batch: 512, optimizer: Optimizer::adam(Schedule::cosine(0.02, 1e-4, 1_500)), seed: 2 };
             let mut trainer = Variational::new(target(), Flow::new(2, 2, 2, 1).unwrap(), settings).unwrap();
             trainer.advance(1_500).unwrap();
             let free_energy = trainer.advance(10).unwrap();
@@ -31,7 +32,7 @@ pub(super) fn add(suite: Suite) -> Suite {
         })
         .test("a mixture: F near −ln Z = 0, weights and means of both modes", mixture)
         .test("resumed equals uninterrupted, by free energy", || {
-            let settings = Training { batch: 50, rate: Schedule::cosine(0.02, 1e-3, 40), seed: 3 };
+            let settings = Training { batch: 50, optimizer: Optimizer::adam(Schedule::cosine(0.02, 1e-3, 40)), seed: 3 };
             let start = || Variational::new(target(), Flow::new(2, 4, 4, 1).unwrap(), settings.clone()).unwrap();
             let (mut whole, mut half) = (start(), start());
             whole.advance(40).unwrap();
@@ -115,7 +116,7 @@ fn descended(entropy: f64) -> Flow {
 /// A flow that is one piece cannot be two modes exactly; between them it leaves a bridge.
 fn mixture() {
     let target = Mixture::new(&[0.7, 0.3], &[vec![-1.2, 0.0], vec![1.2, 1.0]], &[0.6, 0.5]).unwrap();
-    let settings = Training { batch: 512, rate: Schedule::cosine(0.01, 1e-4, 2_000), seed: 2 };
+    let settings = Training { batch: 512, optimizer: Optimizer::adam(Schedule::cosine(0.01, 1e-4, 2_000)), seed: 2 };
     let mut trainer = Variational::new(Arc::new(target), Flow::new(2, 8, 16, 1).unwrap(), settings).unwrap();
     trainer.advance(2_000).unwrap();
     let free_energy = trainer.advance(20).unwrap();

@@ -4,17 +4,30 @@ use std::{path::PathBuf, sync::Arc};
 
 use ergodic::{
     Backend, Error, Start,
-    energy::{CholeskyGaussian, Energy},
+    energy::{CholeskyGaussian, Energy, Mixture, Params},
     kernel::Mala,
     train::{Contrastive, Data, Loss, Noise, Optimizer, Toy, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
 
-use crate::common::Suite;
+use crate::common::{
+    Suite,
+    stats::{accept, p_of_z, smallest, z_of_count},
+};
 
 pub(crate) fn add(suite: Suite) -> Suite {
     suite
         .test("data sets are those of their description", sets)
+        .test("data sets have the law that is told of them, and not another", laws)
+        .test("densities with a formula are those of the points", || {
+            for toy in [Toy::Pinwheel, Toy::Checkerboard] {
+                has_density(toy, |x| toy.ln_density(x).unwrap()).unwrap();
+            }
+            assert_eq!(Toy::Moons.ln_density([0.0; 2]), None);
+        })
+        .test("planted: a pinwheel that turns the other way is found", || {
+            has_density(Toy::Pinwheel, |[x, y]| Toy::Pinwheel.ln_density([x, -y]).unwrap()).unwrap_err();
+        })
         .test("CSV files: rows and columns of faults are named", csv_files)
         .test("npy files in both orders and types", npy_files)
         .test("standardised data come back", standardized)
@@ -55,6 +68,63 @@ fn sets() {
         assert!((r - 1.0).abs().min((r - 2.0).abs()) < 0.45, "{r}");
     }
     assert!(matches!(Toy::Moons.draw(0, 1), Err(Error::Setting { .. })));
+}
+
+/// The least p of the counts of draws in the cells of a board under a law, by quadrature.
+fn worst_cell(toy: Toy, law: &Mixture) -> (String, f64) {
+    const SIDE: usize = 12;
+    const FINE: usize = 12 * SIDE;
+    const HALF: f64 = 6.0;
+    let n = 50_000;
+    let cell = |x: f64| (((x + HALF) / (2.0 * HALF) * SIDE as f64) as usize).min(SIDE - 1);
+    let (mut counts, mut parts) = (vec![0u64; SIDE * SIDE], vec![0.0; SIDE * SIDE]);
+    let draws = toy.draw(n, 17).unwrap();
+    for p in 0..n {
+        let [x, y] = [0, 1].map(|i| f64::from(draws.points()[i * n + p]));
+        counts[cell(y) * SIDE + cell(x)] += 1;
+    }
+    let (params, middle) = (law.params(), |i: usize| HALF * ((2 * i + 1) as f64 / FINE as f64 - 1.0));
+    for k in 0..FINE * FINE {
+        let at = [middle(k % FINE), middle(k / FINE)];
+        parts[cell(at[1]) * SIDE + cell(at[0])] += (-law.energy(Params::new(&params), &at)).exp();
+    }
+    let all: f64 = parts.iter().sum();
+    let of_cell = |(i, (&count, part)): (usize, (&u64, &f64))| {
+        (format!("{toy:?}, cell {i}"), p_of_z(z_of_count(count, n as u64, part / all)))
+    };
+    // A cell with few is not near a normal law.
+    smallest(counts.iter().zip(&parts).enumerate().filter(|(_, (_, part))| *part / all > 1e-3).map(of_cell))
+}
+
+fn laws() {
+    for toy in Toy::ALL {
+        let Some(law) = toy.law() else { continue };
+        let (what, p) = worst_cell(toy, &law);
+        accept(&what, p);
+        let other = if toy == Toy::Rings { Toy::Moons } else { Toy::Rings };
+        let (_, p) = worst_cell(toy, &other.law().unwrap());
+        assert!(p < 1e-12, "{toy:?} passes for another: {p}");
+    }
+}
+
+/// The mass is one within 10⁻⁴ on a grid, and the mean of −ln p over points the entropy within four standard errors.
+fn has_density(toy: Toy, ln_p: impl Fn([f64; 2]) -> f64) -> Result<(), String> {
+    let (cells, side, points) = (600, 12.0 / 600.0, 50_000);
+    let middle = |i: usize| -6.0 + side * (i as f64 + 0.5);
+    let logs: Vec<_> = (0..cells * cells).map(|k| ln_p([middle(k % cells), middle(k / cells)])).collect();
+    let mass = logs.iter().map(|l| l.exp()).sum::<f64>() * side * side;
+    let entropy = logs.iter().filter(|l| **l > -700.0).map(|l| -l.exp() * l).sum::<f64>() * side * side;
+    let data = toy.draw(points, 1).unwrap();
+    let (xs, ys) = data.points().split_at(points);
+    let values: Vec<_> = xs.iter().zip(ys).map(|(&x, &y)| -ln_p([x.into(), y.into()])).collect();
+    let mean = values.iter().sum::<f64>() / points as f64;
+    let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / points as f64).sqrt();
+    let error = 4.0 * sd / (points as f64).sqrt() + 1e-6;
+    if (mass - 1.0).abs() < 1e-4 && (mean - entropy).abs() < error {
+        Ok(())
+    } else {
+        Err(format!("{toy:?}: ∫ p = {mass}; mean of −ln p {mean}, entropy {entropy}"))
+    }
 }
 
 fn csv_files() {

@@ -5,38 +5,16 @@ use std::sync::Arc;
 use ergodic::{
     Backend,
     energy::{Energy, Params},
-    train::{Adjoints, Order, Trainable, TrainableConvex, TrainableSum, passes},
+    train::{Adjoints, Order, Trainable, passes},
 };
 
-use crate::common::{
-    Suite,
-    cases::{cholesky_gaussian, softmax_mixture},
-};
+use crate::common::{Suite, cases::trainable};
 
 /// Of the largest component; rounding of differences takes some 1e-9.
 pub(crate) const BOUND: f64 = 1e-6;
 
-pub(crate) fn energies() -> Vec<(&'static str, Arc<dyn Trainable>)> {
-    let experts: [Arc<dyn Trainable>; 2] = [Arc::new(cholesky_gaussian(2)), Arc::new(softmax_mixture(3, 2))];
-    let parts: [Arc<dyn Trainable>; 3] = [
-        Arc::new(cholesky_gaussian(2)),
-        Arc::new(softmax_mixture(2, 2)),
-        Arc::new(TrainableSum::new(experts.clone()).unwrap()),
-    ];
-    vec![
-        ("gaussian_1", Arc::new(cholesky_gaussian(1))),
-        ("gaussian_2", Arc::new(cholesky_gaussian(2))),
-        ("gaussian_5", Arc::new(cholesky_gaussian(5))),
-        ("mixture_1", Arc::new(softmax_mixture(1, 1))),
-        ("mixture_2", Arc::new(softmax_mixture(3, 2))),
-        ("mixture_6", Arc::new(softmax_mixture(5, 6))),
-        ("sum", Arc::new(TrainableSum::new(experts).unwrap())),
-        ("convex", Arc::new(TrainableConvex::new(&[0.5, 1.0, 2.0], parts).unwrap())),
-    ]
-}
-
 pub(crate) fn add(mut suite: Suite) -> Suite {
-    for (name, energy) in energies() {
+    for (name, energy) in trainable() {
         let (a, b, c) = (energy.clone(), energy.clone(), energy);
         suite = suite
             .test(format!("{name}: jets against differences of the energy"), move || jets_against_energy(&*a))

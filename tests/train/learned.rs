@@ -25,23 +25,20 @@ const COVARIANCE: [f64; 4] = [1.0, 0.4, 0.4, 0.5];
 /// Standard errors of a figure.
 const MOST: f64 = 4.0;
 
-pub(crate) fn add(suite: Suite) -> Suite {
+pub(crate) fn add(mut suite: Suite) -> Suite {
     let nce = || Loss::NoiseContrastive { noise: Noise::normal([0.4, 0.0], [1.3, 0.9]).unwrap(), ratio: 4 };
     let levels = |levels: &[f64]| Loss::DenoisingScoreMatching { levels: levels.to_vec() };
     let two = [0.5, 1.0];
+    suite = finds(suite, "cd", cd(Negatives::Data), 0.0);
+    suite = finds(suite, "persistent cd", cd(persistent()), 0.0);
+    suite = finds(suite, "ism", Loss::ImplicitScoreMatching, 0.0);
+    suite = finds(suite, "dsm", Loss::denoising(0.4), 0.16);
+    suite = finds(suite, "dsm on two levels", levels(&two), compromise(&two));
+    suite = finds(suite, "ssm", Loss::SlicedScoreMatching { projections: 2, variance_reduced: false }, 0.0);
+    suite = finds(suite, "ssm, variance reduced", Loss::sliced(), 0.0);
+    // Also ln Z.
+    suite = finds(suite, "nce", nce(), 0.0);
     suite
-        .test("cd finds the optimum", || finds(&cd(Negatives::Data), 0.0, Fault::None))
-        .test("persistent cd finds the optimum", || finds(&cd(persistent()), 0.0, Fault::None))
-        .test("ism finds the optimum", || finds(&Loss::ImplicitScoreMatching, 0.0, Fault::None))
-        .test("dsm finds the optimum of noisy data", || finds(&Loss::denoising(0.4), 0.16, Fault::None))
-        .test("dsm on two levels finds their compromise", move || finds(&levels(&two), compromise(&two), Fault::None))
-        .test("ssm finds the optimum", || {
-            let plain = Loss::SlicedScoreMatching { projections: 2, variance_reduced: false };
-            finds(&plain, 0.0, Fault::None);
-            finds(&Loss::sliced(), 0.0, Fault::None);
-        })
-        .test("nce finds the optimum, and ln Z", move || finds(&nce(), 0.0, Fault::None))
-        .long()
         .test("a reversed sign is found", move || {
             for (loss, variance) in [
                 (cd(Negatives::Data), 0.0),
@@ -204,13 +201,13 @@ fn start() -> CholeskyGaussian {
 }
 
 /// The figures that were learned from one data set: mean, precision, and c − ln Z where c is learned.
-fn learn(loss: &Loss, fault: Fault, set: usize) -> Result<Vec<f64>> {
+fn learn(backend: &Backend, loss: &Loss, fault: Fault, set: usize) -> Result<Vec<f64>> {
     let model = Arc::new(Faulty { inner: Arc::new(start()), fault });
     // The normaliser of noise-contrastive estimation has the longest way to go.
     let updates = if matches!(loss, Loss::NoiseContrastive { .. }) { 5 * UPDATES } else { UPDATES };
     let optimizer = Optimizer::adam(Schedule::cosine(0.03, 1e-4, updates));
     let training = Training::new(loss.clone(), optimizer).batch(POINTS).average(0.98).seed(set as u64);
-    let mut trainer = Trainer::new(&Backend::cpu(), model, training)?;
+    let mut trainer = Trainer::new(backend, model, training)?;
     trainer.run(&data(set), updates)?;
     let found = start().reparametrised(&trainer.averaged()?.params())?;
     let mut figures = found.mean();
@@ -220,8 +217,8 @@ fn learn(loss: &Loss, fault: Fault, set: usize) -> Result<Vec<f64>> {
 }
 
 /// The largest distance from the optimum in standard errors of the mean over data sets.
-fn distance(loss: &Loss, variance: f64, fault: Fault) -> Result<(f64, String)> {
-    let all: Vec<_> = (0..SETS).map(|set| learn(loss, fault, set)).collect::<Result<_>>()?;
+fn distance(backend: &Backend, loss: &Loss, variance: f64, fault: Fault) -> Result<(f64, String)> {
+    let all: Vec<_> = (0..SETS).map(|set| learn(backend, loss, fault, set)).collect::<Result<_>>()?;
     let [a, b, _, d] = precision(variance);
     let expected = [MEAN[0], MEAN[1], a, b, d, 0.0];
     let mut worst = 0.0f64;
@@ -236,13 +233,24 @@ fn distance(loss: &Loss, variance: f64, fault: Fault) -> Result<(f64, String)> {
     Ok((worst, says))
 }
 
-fn finds(loss: &Loss, variance: f64, fault: Fault) {
-    let (worst, says) = distance(loss, variance, fault).unwrap();
-    assert!(worst < MOST, "{worst} standard errors: {says}");
+/// On the CPU and on the GPU; noise-contrastive estimation takes long.
+fn finds(suite: Suite, name: &str, loss: Loss, variance: f64) -> Suite {
+    let is_long = matches!(loss, Loss::NoiseContrastive { .. });
+    let body = move |backend: &Backend, loss: &Loss| {
+        let (worst, says) = distance(backend, loss, variance, Fault::None).unwrap();
+        assert!(worst < MOST, "{worst} standard errors: {says}");
+    };
+    let (name, same) = (format!("{name} finds the optimum"), loss.clone());
+    let suite = suite.test(&*name, move || body(&Backend::cpu(), &same));
+    let suite = if is_long { suite.long() } else { suite };
+    // Mixtures are learned on the GPU by every loss in any case (mixture.rs).
+    let on_gpu = matches!(loss, Loss::ImplicitScoreMatching);
+    let suite = suite.gpu(&*name, move |gpu| body(&Backend::gpu_of(gpu), &loss));
+    if on_gpu { suite } else { suite.long() }
 }
 
 fn misses(loss: &Loss, variance: f64, fault: Fault) {
-    match distance(loss, variance, fault) {
+    match distance(&Backend::cpu(), loss, variance, fault) {
         Ok((worst, says)) => assert!(worst.is_nan() || worst > MOST, "{worst} standard errors: {says}"),
         Err(e) => assert!(matches!(e, Error::Diverged { .. }), "{e}"),
     }

@@ -10,8 +10,8 @@ use ergodic::{
 };
 
 use crate::{
-    common::Suite,
-    jets::{difference, energies, params_of, point},
+    common::{Suite, cases::trainable},
+    jets::{difference, params_of, point},
 };
 
 const POINTS: usize = 12;
@@ -21,7 +21,7 @@ const LOG_NORMALIZER: f64 = 0.7;
 /// Relative, of the largest component.
 const BOUND: f64 = 1e-5;
 
-fn losses(dim: usize) -> Vec<(&'static str, Loss)> {
+pub(crate) fn losses(dim: usize) -> Vec<(&'static str, Loss)> {
     let contrastive = Contrastive::new(Mala::new(0.1), 1).energy_regularization(0.3);
     let sliced = |projections, variance_reduced| Loss::SlicedScoreMatching { projections, variance_reduced };
     let mixture = Noise::mixture(&[1.0, 2.0], &[vec![-1.0; dim], vec![1.0; dim]], &[1.5, 2.0]).unwrap();
@@ -39,14 +39,14 @@ fn losses(dim: usize) -> Vec<(&'static str, Loss)> {
 }
 
 pub(crate) fn add(mut suite: Suite) -> Suite {
-    for (name, energy) in energies() {
+    for (name, energy) in trainable() {
         for (of, loss) in losses(energy.dim()) {
             let energy = energy.clone();
             suite = suite.test(format!("{name}: {of} and its gradient"), move || check(&energy, &loss, 1.0));
         }
     }
     suite.test("a gradient that is wrong by a thousandth is found", || {
-        let energy = energies().swap_remove(4).1;
+        let energy = trainable().swap_remove(4).1;
         for (name, loss) in losses(energy.dim()) {
             let (energy, loss) = (energy.clone(), loss.clone());
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&energy, &loss, 1.001))).is_err(), "{name}");

@@ -4,6 +4,7 @@ mod chains;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+mod device;
 mod jets;
 mod judge;
 mod learned;
@@ -14,7 +15,7 @@ use common::Suite;
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in [chains::add, data::add, judge::add, jets::add, losses::add, learned::add, mixture::add] {
+    for add in [chains::add, data::add, device::add, judge::add, jets::add, losses::add, learned::add, mixture::add] {
         suite = add(suite);
     }
     suite.run()

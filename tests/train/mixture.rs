@@ -28,8 +28,8 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         ("ssm", Loss::sliced(), 0.0),
         ("nce", Loss::NoiseContrastive { noise, ratio: 2 }, 0.0),
     ] {
-        suite = suite.test(format!("{name} learns a mixture to 0.02 nats"), move || {
-            let (kl, c) = learn(&loss, variance);
+        suite = suite.both(format!("{name} learns a mixture to 0.02 nats"), move |backend| {
+            let (kl, c) = learn(&backend, &loss, variance);
             assert!(kl < MOST_KL, "{kl} nats");
             // ln ∫ exp(−E) of a mixture to be trained is ln 2π, whatever its parameters.
             if let Some(c) = c {
@@ -37,8 +37,8 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             }
         });
     }
-    suite.test("a mixture learned with noise that is not corrected for misses", || {
-        let (kl, _) = learn(&Loss::denoising(0.5), 0.0);
+    suite.both("a mixture learned with noise that is not corrected for misses", |backend| {
+        let (kl, _) = learn(&backend, &Loss::denoising(0.5), 0.0);
         assert!(kl > MOST_KL, "{kl} nats");
     })
 }
@@ -51,7 +51,7 @@ fn means() -> Vec<Vec<f64>> {
 }
 
 /// KL of the truth and the model, whose variances are less by that of the noise; and c.
-fn learn(loss: &Loss, variance: f64) -> (f64, Option<f64>) {
+fn learn(backend: &Backend, loss: &Loss, variance: f64) -> (f64, Option<f64>) {
     let truth = Mixture::new(&WEIGHTS, &means(), &SDS).unwrap();
     let draws = Noise::mixture(&WEIGHTS, &means(), &SDS).unwrap();
     let all: Vec<_> = (0..POINTS).map(|i| draws.draw(&Draws::new(key(1, Stream::Data, 7), i as u32, 0))).collect();
@@ -60,7 +60,7 @@ fn learn(loss: &Loss, variance: f64) -> (f64, Option<f64>) {
     let start = SoftmaxMixture::of(&Mixture::new(&[1.0; 3], &begin, &[0.8; 3]).unwrap()).unwrap();
     let optimizer = Optimizer::adam(Schedule::cosine(0.02, 1e-4, UPDATES));
     let training = Training::new(loss.clone(), optimizer).batch(500).average(0.98).seed(2);
-    let mut trainer = Trainer::new(&Backend::cpu(), Arc::new(start.clone()), training).unwrap();
+    let mut trainer = Trainer::new(backend, Arc::new(start.clone()), training).unwrap();
     trainer.run(&data, UPDATES).unwrap();
     let learned = start.reparametrised(&trainer.averaged().unwrap().params()).unwrap().mixture().unwrap();
     let sds: Vec<_> = learned.sds().unwrap().iter().map(|s| (s * s - variance).max(1e-4).sqrt()).collect();

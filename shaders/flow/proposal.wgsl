@@ -1,5 +1,5 @@
 // Metropolis-Hastings with a normalising flow as independence proposal: propose x' = f(z) with z ~ N(0, I), accept with probability
-// min(1, exp(-(E' - E) / T) q(x) / q(x')). The functions of the flow stand above, as in shaders/energy/flow.wgsl.
+// min(1, exp(-(E' - E) / T) q(x) / q(x')). The functions of the flow stand above, as in shaders/flow/energy.wgsl.
 // Kernel parameters: those of the flow. VARIANT: its layers, and its hidden units in the lower 16 bits. Slots: 0 the acceptance,
 // 1.. the normals.
 
