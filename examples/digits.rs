@@ -1,6 +1,8 @@
 //! What does a restricted Boltzmann machine learn from 1,500 handwritten digits, and what from two of them, one on the other?
 
 mod common;
+#[path = "common/images.rs"]
+mod images;
 
 use std::time::Instant;
 
@@ -8,9 +10,9 @@ use anyhow::Result;
 use common::{Options, Picture};
 use ergodic::{
     Backend, Schedule,
-    random::{Stream, key, threefry},
     rbm::{Ais, Dbn, Gibbs, LnZ, Monitor, Negative, Rbm, States, Trainer, Training},
 };
+use images::{PIXELS, ROW, TRAIN, pixel, shuffled};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use smartcore::{
@@ -18,11 +20,7 @@ use smartcore::{
     neighbors::knn_classifier::{KNNClassifier, KNNClassifierParameters},
 };
 
-const PIXELS: usize = 64;
 const HIDDEN: usize = 128;
-const TRAIN: usize = 1_500;
-/// Images of a panel, a row.
-const ROW: usize = 8;
 
 #[derive(Serialize)]
 struct Figures {
@@ -171,8 +169,9 @@ fn main() -> Result<()> {
     {
         let size = 9.0 * ROW as f64;
         let mut panel = picture.panel(i % 3, i / 3, [0.0, size], [0.0, size]);
-        let blank = i == 3;
-        panel.field(|x, y| pixel(&images, x, size - y, blank)).axes(name, &says);
+        // Of those that are inpainted only what is given.
+        let shown = if i == 3 { 4 } else { 8 };
+        panel.field(|x, y| pixel(&images, x, size - y, shown)).axes(name, &says);
     }
     picture.save("digits")?;
 
@@ -208,15 +207,12 @@ struct Digits {
     labels: Vec<i32>,
 }
 
-/// The 1,797 digits that smartcore ships, black and white, by a fixed shuffle: 1,500 to train, 297 held out.
+/// The digits that smartcore ships, black and white.
 fn digits() -> Result<Digits> {
-    let set = smartcore::dataset::digits::load_dataset();
-    let all = States::from_rows(&set.data, PIXELS, 8.0)?;
-    let key = key(7, Stream::Shuffle, 0);
-    let mut order: Vec<_> = (0..all.chains()).collect();
-    order.sort_by_key(|&image| threefry(key, [image as u32, 0]));
-    let labels = order.iter().map(|&image| set.target[image] as i32).collect();
-    Ok(Digits { train: all.select(&order[..TRAIN]), held_out: all.select(&order[TRAIN..]), labels })
+    let (images, labels) = shuffled();
+    let all = States::from_rows(&images, PIXELS, 8.0)?;
+    let select = |range: std::ops::Range<usize>| all.select(&range.collect::<Vec<_>>());
+    Ok(Digits { train: select(0..TRAIN), held_out: select(TRAIN..all.chains()), labels })
 }
 
 /// A progress bar of epochs on standard error; nothing where that is not a terminal.
@@ -283,12 +279,4 @@ fn inpaint(backend: &Backend, rbm: &Rbm, held_out: &States, seed: u64) -> Result
     let visible = chains.visible()?;
     let mean = |image: usize, unit: usize| (0..32).filter(|c| visible.get(unit, 32 * image + c)).count() as f64 / 32.0;
     Ok((0..ROW * ROW).map(|image| (0..PIXELS).map(|unit| mean(image, unit)).collect()).collect())
-}
-
-/// The brightness at (x, y) pixels from the upper left of a grid of images, each with a dark pixel around.
-fn pixel(images: &[Vec<f64>], x: f64, y: f64, without_lower_half: bool) -> f64 {
-    let (column, row) = (x as usize % 9, y as usize % 9);
-    let image = images.get(y as usize / 9 * ROW + x as usize / 9);
-    let shown = column < 8 && row < if without_lower_half { 4 } else { 8 };
-    image.filter(|_| shown).map_or(0.0, |image| 0.12 + 0.82 * image[8 * row + column])
 }

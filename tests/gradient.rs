@@ -34,6 +34,7 @@ fn main() -> std::process::ExitCode {
         .test("a wrong gradient is found", wrong_gradient)
         .test("a noise level without its normaliser is found", wrong_normaliser)
         .test("a point where f64 and a cusp leave no gradient has one", at_the_cusps)
+        .test("at a noise level, a conditional is that of the convolved density", convolved_conditional)
         .test("parameters out of range are refused", refused)
         .test("a part without density somewhere adds none", outside)
         .run()
@@ -192,6 +193,30 @@ fn at_the_cusps() {
     }
 }
 
+/// C + σ²I is the covariance of a Gaussian of covariance C with noise σ, and its conditional is held at v + σz. Parameters are f32: 1e-5.
+fn convolved_conditional() {
+    let (dim, sigma, held) = (5, 0.8f64, [1, 3]);
+    let covariance = cases::correlated(dim);
+    let wider: Vec<_> = (0..dim * dim).map(|k| covariance[k] + if k % (dim + 1) == 0 { sigma * sigma } else { 0.0 }).collect();
+    let joint = |covariance: &[f64]| Gaussian::full(vec![0.3; dim], covariance).unwrap();
+    let noisy = joint(&covariance).condition(held.map(|i| (i, 0.7))).unwrap().with_noise(3).unwrap();
+    let params = noisy.params();
+    let grad = |target: &dyn Energy, params: Params<'_>| {
+        let mut grad = [0.0; 3];
+        target.energy_and_grad(params, &[0.4, -0.2, 1.1], &mut grad);
+        grad
+    };
+    let found = grad(&noisy, Params::new(&params).at_noise(sigma * sigma));
+    let miss = |noise: f64| {
+        let at = |k: usize| (held[k], 0.7 + noise * f64::from(params[held.len() + k]));
+        let exact = joint(&wider).condition([at(0), at(1)]).unwrap();
+        let expected = grad(&exact, Params::new(&exact.params()));
+        found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(miss(sigma) < 1e-5, "off by {}", miss(sigma));
+    assert!(miss(0.0) > 0.01, "a value held without its noise is not found: off by {}", miss(0.0));
+}
+
 fn refused() {
     let setting = |result: Result<Arc<dyn Energy>>| assert!(matches!(result, Err(Error::Setting { .. })), "{result:?}");
     let shape = |result: Result<Arc<dyn Energy>>| assert!(matches!(result, Err(Error::Shape { .. })), "{result:?}");
@@ -225,6 +250,7 @@ fn refused() {
     setting(plane().condition([(1, 0.0), (1, 0.5)]).map(shared));
     setting(plane().condition([(1, f64::INFINITY)]).map(shared));
     setting(plane().condition([(1, 0.0), (0, 0.5)]).map(shared));
+    assert!(matches!(Ring::new(2, 1.0, 1.0).unwrap().condition([(1, 0.0)]).unwrap().with_noise(1), Err(Error::Unsupported(_))));
     let constrained = plane().constrain(0..1, Log::above(0.0)).unwrap();
     assert!(matches!(constrained.condition([(1, 0.0)]), Err(Error::Unsupported(_))));
     let conditioned = Gaussian::standard(3).condition([(1, 7.0)]).unwrap();

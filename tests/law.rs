@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::{
     Suite,
+    cases::correlated,
     determinism::long_slices,
     exact,
     law::{Reference, WARM_UP, count, exact_kernels, long_run},
@@ -14,8 +15,8 @@ use common::{
 };
 use ergodic::{
     Backend, Start,
-    energy::Mixture,
-    kernel::{Hmc, Kernel, Ula, Underdamped},
+    energy::{Compose, Energy, Gaussian, Mixture},
+    kernel::{Annealed, Hmc, Kernel, Ula, Underdamped},
 };
 
 /// The smallest p-value of an unadjusted kernel's positions after a long run on a Gaussian, against its exact stationary variance.
@@ -34,6 +35,35 @@ fn unadjusted(backend: &Backend, kernel: Arc<dyn Kernel>, temperature: f64, vari
         found.push((format!("variance of x[{i}]"), p_of_z(z_of_mean(squares, variance))));
     }
     smallest(found)
+}
+
+/// The smallest p-value of the means of annealed Langevin dynamics on the conditional of a Gaussian after its last level σ, where they are
+/// those of the conditional of the Gaussian with noise σ, given v + `noise` σz. Its step biases the spread, but no mean of a Gaussian.
+fn annealed_conditional(backend: &Backend, noise: f64) -> (String, f64) {
+    let (dim, sigma, held, value) = (5, 0.4f64, [1, 3], 0.7);
+    let covariance = correlated(dim);
+    let joint = Gaussian::full(vec![0.3; dim], &covariance).unwrap();
+    let target = joint.condition(held.map(|i| (i, value))).unwrap().with_noise(8).unwrap();
+    let z: Vec<_> = target.params()[2..4].iter().map(|&z| f64::from(z)).collect();
+    let noisy = |i: usize, j: usize| covariance[i * dim + j] + if i == j { sigma * sigma } else { 0.0 };
+    let [[a, b], [_, d]] = held.map(|i| held.map(|j| noisy(i, j)));
+    let miss = [0, 1].map(|k| value + noise * sigma * z[k] - 0.3);
+    let pull = [d * miss[0] - b * miss[1], a * miss[1] - b * miss[0]].map(|p| p / (a * d - b * b));
+    let mean = |i: usize| 0.3 + noisy(i, held[0]) * pull[0] + noisy(i, held[1]) * pull[1];
+
+    let kernel = Annealed::geometric(3.0, sigma, 8, 40, 0.3 * sigma * sigma);
+    let steps = kernel.steps();
+    let free = target.free().to_vec();
+    let setup = backend.chains(target, kernel).count(count(backend)).seed(33).start(Start::normal([0.0], 3.0));
+    let mut chains = setup.build().unwrap();
+    chains.advance(steps + 100).unwrap();
+    let positions = chains.positions().unwrap();
+    smallest(
+        positions
+            .chunks(chains.count())
+            .zip(free)
+            .map(|(row, i)| (format!("mean of x[{i}]"), p_of_z(z_of_mean(row.iter().map(|&x| f64::from(x)), mean(i))))),
+    )
 }
 
 fn main() -> std::process::ExitCode {
@@ -71,6 +101,14 @@ fn main() -> std::process::ExitCode {
         .both("a planted fault is found: another coordinate is held", |backend| {
             let wrong = exact::Exact::conditional("another coordinate", [1, 2, 5]);
             let (_, p) = long_run(&backend, &wrong, Arc::new(Hmc::new(0.4, 6)), &Reference::new()).unwrap();
+            assert!(p < LEVEL, "not found: p = {p:.3e}");
+        })
+        .both("annealed on a conditional", |backend| {
+            let (what, p) = annealed_conditional(&backend, 1.0);
+            assert!(p >= LEVEL, "{what} is off: p = {p:.3e}");
+        })
+        .gpu("a planted fault is found: what is held has no noise", |gpu| {
+            let (_, p) = annealed_conditional(&Backend::gpu_of(gpu), 0.0);
             assert!(p < LEVEL, "not found: p = {p:.3e}");
         })
         .gpu("a dispatch cut short is noticed and run again", |gpu| {

@@ -10,16 +10,17 @@ use crate::{
     Error, Result,
     error::finite,
     program::{Composer, lanes},
+    random::{Draws, Stream, key},
 };
 
 /// E(x) as a function of some coordinates, the free ones, with the others held at values: the energy of the conditional density
 /// p(x_free | x_held) ∝ exp(−E(x_free, x_held)/T).
 ///
-/// It is an energy of as many dimensions as there are free coordinates, which keep their order, and runs under every kernel that needs
-/// no noise levels: of a convolved density the conditional is another one than the convolved conditional, so it has none. With [`whole`](Self::whole) its
-/// positions come back into the coordinates of E. A chain is run by one invocation in any dimension.
+/// It is an energy of as many dimensions as there are free coordinates, which keep their order. With [`whole`](Self::whole) its positions
+/// come back into the coordinates of E. A chain is run by one invocation in any dimension. It has noise levels only
+/// [`with_noise`](Self::with_noise).
 ///
-/// Parameters: the values that are held, in the order of their coordinates, then those of E.
+/// Parameters: the values that are held, in the order of their coordinates, their noise z where there is one, then those of E.
 ///
 /// ```
 /// # use ergodic::energy::{Compose, Energy, Gaussian, Params};
@@ -38,6 +39,8 @@ pub struct Conditioned {
     free: Vec<usize>,
     /// Coordinates and their values, by coordinate.
     held: Vec<(usize, f32)>,
+    /// z of each value that is held, or none at all.
+    noise: Vec<f32>,
 }
 
 impl Conditioned {
@@ -68,8 +71,24 @@ impl Conditioned {
         let free: Vec<_> = (0..dim).filter(|&i| values[i].is_none()).collect();
         match free.is_empty() {
             true => Err(Error::setting("coordinates that are held", dim, "must leave at least one free")),
-            false => Ok(Self { energy, free, held }),
+            false => Ok(Self { energy, free, held, noise: Vec::new() }),
         }
+    }
+
+    /// Also at noise levels, of an E that has them: at σ the coordinates are held at v + σz, z being standard normals of this seed. With
+    /// p_σ for the density p convolved with N(0, σ²I) the energy at σ is that of p_σ(x_free | v + σz), which goes to p(x_free | v) with σ:
+    /// what annealed Langevin dynamics needs for inpainting (Song and Ermon 2019, appendix B.3). It is not the convolution of the
+    /// conditional, so a reverse process of a diffusion on it is no exact one.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where E has no noise levels.
+    pub fn with_noise(self, seed: u64) -> Result<Self> {
+        if !self.energy.has_noise_levels() {
+            return Err(Error::Unsupported(format!("{} has no noise levels; condition it without noise", self.energy.name())));
+        }
+        let mut noise = vec![0.0; self.held.len()];
+        Draws::new(key(seed, Stream::Forward, u64::MAX), 0, 0).normals(0, &mut noise);
+        Ok(Self { noise: noise.into_iter().map(|z| z as f32).collect(), ..self })
     }
 
     /// The coordinates of E that are free, in their order.
@@ -101,8 +120,17 @@ impl Conditioned {
     fn join(&self, params: Params<'_>, x: &[f64]) -> Vec<f64> {
         let mut whole = vec![0.0; self.energy.dim()];
         self.free.iter().zip(x).for_each(|(&i, &x)| whole[i] = x);
-        self.held.iter().enumerate().for_each(|(at, &(i, _))| whole[i] = params.get(at));
+        let sigma = params.noise_variance().sqrt();
+        for (at, &(i, _)) in self.held.iter().enumerate() {
+            let noise = if self.noise.is_empty() { 0.0 } else { params.get(self.held.len() + at) };
+            whole[i] = params.get(at) + sigma * noise;
+        }
         whole
+    }
+
+    /// The parameters of E.
+    fn own<'a>(&self, params: Params<'a>) -> Params<'a> {
+        params.from(self.held.len() + self.noise.len())
     }
 
     /// WGSL of lanes of `dim` coordinates, `of(i)` being the expression of one.
@@ -126,7 +154,7 @@ impl Energy for Conditioned {
     }
 
     fn params(&self) -> Vec<f32> {
-        self.held.iter().map(|&(_, value)| value).chain(self.energy.params()).collect()
+        [self.held.iter().map(|&(_, value)| value).collect(), self.noise.clone(), self.energy.params()].concat()
     }
 
     fn compose(&self, program: &mut Composer) -> Result<Call> {
@@ -136,10 +164,16 @@ impl Energy for Conditioned {
         let component = |of: &str, dim: usize, i: usize| format!("{of}[{}][{}]", i / lanes(dim).0, i % lanes(dim).0);
         let mut sources = vec![String::new(); whole_dim];
         self.free.iter().enumerate().for_each(|(at, &i)| sources[i] = component("(*x)", dim, at));
-        self.held.iter().enumerate().for_each(|(at, &(i, _))| sources[i] = format!("param(at + {at}u)"));
-        let join = format!("    var whole: {point};\n") + &Self::lanes_text("whole", &lane, whole_dim, |i| sources[i].clone());
+        for (at, &(i, _)) in self.held.iter().enumerate() {
+            let noise =
+                if self.noise.is_empty() { String::new() } else { format!(" + sigma * param(at + {}u)", self.held.len() + at) };
+            sources[i] = format!("param(at + {at}u){noise}");
+        }
+        let sigma = if self.noise.is_empty() { "" } else { "    let sigma = sqrt(noise_variance);\n" };
+        let join =
+            format!("{sigma}    var whole: {point};\n") + &Self::lanes_text("whole", &lane, whole_dim, |i| sources[i].clone());
         let split = Self::lanes_text("(*grad)", "Lane", dim, |i| component("whole_grad", whole_dim, self.free[i]));
-        let at = format!("at + {}u", self.held.len());
+        let at = format!("at + {}u", self.held.len() + self.noise.len());
         add_generated(
             program,
             "conditioned",
@@ -152,14 +186,18 @@ impl Energy for Conditioned {
     }
 
     fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        self.energy.energy(params.from(self.held.len()), &self.join(params, x))
+        self.energy.energy(self.own(params), &self.join(params, x))
     }
 
     fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
         let mut whole = vec![0.0; self.energy.dim()];
-        let energy = self.energy.energy_and_grad(params.from(self.held.len()), &self.join(params, x), &mut whole);
+        let energy = self.energy.energy_and_grad(self.own(params), &self.join(params, x), &mut whole);
         grad.iter_mut().zip(&self.free).for_each(|(g, &i)| *g = whole[i]);
         energy
+    }
+
+    fn has_noise_levels(&self) -> bool {
+        !self.noise.is_empty()
     }
 
     fn has_values(&self) -> bool {

@@ -84,6 +84,7 @@ pub fn energies() -> Vec<Case<dyn Energy>> {
         ("log_scaled_5", Arc::new(TrainableScaled::new(0.7, Arc::new(softmax_mixture(3, 5))).unwrap())),
         ("conditioned_5", Arc::new(conditioned(18, &[0, 2, 3, 11, 17]))),
         ("conditioned_2", Arc::new(conditioned(40, &[5, 37]))),
+        ("conditioned_with_noise_3", Arc::new(conditioned(7, &[0, 3, 6]).with_noise(5).unwrap())),
         ("conditioned_nested_3", Arc::new(conditioned_nested())),
         (
             "conditioned_mlp_4",
