@@ -239,7 +239,7 @@ fn main() -> Result<()> {
         &says,
         4,
         2,
-        if options.quick { [280; 2] } else { [460; 2] },
+        if options.quick { [320; 2] } else { [460; 2] },
         false,
     )?;
     let range = [-HALF + 0.8, HALF - 0.8];
@@ -251,7 +251,7 @@ fn main() -> Result<()> {
     for (row, run) in [&fixed, &learned].into_iter().enumerate() {
         let (title, says) = (format!("noise: {}", run.noise), format!("KL(data || noise) {:.3}", run.kl_of_noise));
         shown(&mut picture.panel(1, row, range, range), &run.flow, 0.0, &truth).axes(&title, &says);
-        let says = format!("KL {:.4}; ln Z learned {:.3}, exact {:.3}", run.kl, run.log_normalizer, run.ln_z);
+        let says = format!("KL {:.3}; ln Z off by {:.3}", run.kl, run.log_normalizer - run.ln_z);
         shown(&mut picture.panel(2, row, range, range), &*run.model, run.ln_z, &truth).axes("the model", &says);
     }
     let says = acceptance.map_or(String::new(), |a| format!("the flow's proposals, {:.0} % accepted", 100.0 * a));
@@ -287,12 +287,12 @@ fn curves(picture: &mut Picture, runs: [&Run; 2]) {
     for (run, colour) in runs.into_iter().zip(COLOURS) {
         panel.line(&run.divergences, 3.0, colour, 0.95);
     }
-    panel.axes("KL(data || model)", "by seconds; blue: fixed Gaussian, orange: flow");
+    panel.axes("KL(data || model)", "by seconds; blue: fixed");
     let all = || runs.iter().flat_map(|run| &run.values).map(|point| point[1]);
     let (least, greatest) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
     let mut panel = picture.panel(3, 1, [0.0, most], [least - 0.05, greatest + 0.05]);
     for (run, colour) in runs.into_iter().zip(COLOURS) {
         panel.line(&run.values, 3.0, colour, 0.95);
     }
-    panel.axes("value of the contest", "by seconds; where nothing is left to tell: −1.386");
+    panel.axes("value of the contest", "by seconds; the end is −1.386");
 }
