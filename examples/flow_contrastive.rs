@@ -191,7 +191,7 @@ fn gaussian(data: &Data) -> Result<Flow> {
 fn main() -> Result<()> {
     let CommandLine { options, flow: then } = CommandLine::parse();
     let backend = options.open()?;
-    let (points, flow_updates, updates) = if options.quick { (50_000, 1_500, 100) } else { (200_000, 10_000, 500) };
+    let (points, flow_updates, updates) = if options.quick { (50_000, 1_500, 100) } else { (200_000, 10_000, 240) };
     let data = Toy::Pinwheel.draw(points, options.seed)?;
     let task = Task {
         data,

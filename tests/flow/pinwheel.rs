@@ -20,13 +20,13 @@ pub(super) fn add(suite: Suite) -> Suite {
     suite.test(
         "a network that corrects a flow beats one that corrects a fixed Gaussian; planted: the log-determinant's sign",
         || {
-            // The flow's 3,000 updates cost less than the 800 of the network that it goes without: it has no more time.
+            // The flow's 6,000 updates cost about what the 750 of the network do that it goes without.
             let data = Toy::Pinwheel.draw(50_000, 3).unwrap();
             let begun = Instant::now();
-            let fixed = corrected(data.points(), gaussian(), 1_200);
+            let fixed = corrected(data.points(), gaussian(), 900);
             let of_fixed = begun.elapsed();
             let begun = Instant::now();
-            let learned = corrected(data.points(), likely(data.points(), 3_000), 400);
+            let learned = corrected(data.points(), likely(data.points(), 6_000), 150);
             println!(
                 "{:.1} s against a fixed Gaussian, {:.1} s against a flow",
                 of_fixed.as_secs_f64(),
@@ -36,7 +36,7 @@ pub(super) fn add(suite: Suite) -> Suite {
             let log_p = cells(|x, y| Toy::Pinwheel.ln_density([x, y]).unwrap());
             let [fixed_kl, kl] = [&fixed, &learned].map(|trainer| divergence(&log_p, &energies(&*trainer.model().unwrap())));
             println!("KL(data || model) {kl:.4} and {fixed_kl:.4}");
-            assert!(kl < 0.5 * fixed_kl, "KL(data ‖ model) {kl} against a flow, {fixed_kl} against a fixed Gaussian");
+            assert!(kl < 0.6 * fixed_kl, "KL(data ‖ model) {kl} against a flow, {fixed_kl} against a fixed Gaussian");
             let truth = ln_z(&energies(&*learned.model().unwrap()));
             assert!((learned.log_normalizer() - truth).abs() < 0.05, "c = {}, ln Z = {truth}", learned.log_normalizer());
 
@@ -48,12 +48,12 @@ pub(super) fn add(suite: Suite) -> Suite {
     )
 }
 
-/// A network of 2-24-24-1 that corrects a flow, against which it was trained.
+/// A network of 2-64-64-1 that corrects a flow, against which it was trained.
 fn corrected(data: &[f32], flow: Flow, updates: u64) -> Contrastive {
-    let network = Arc::new(Mlp::new(2, &[24, 24], Activation::Silu, 3).unwrap());
+    let network = Arc::new(Mlp::new(2, &[64, 64], Activation::Silu, 3).unwrap());
     let settings = Contrast {
         training: Training { batch: BATCH, seed: 2, ..Default::default() },
-        energy_optimizer: Optimizer::adam(Schedule::cosine(0.02, 2e-4, updates)),
+        energy_optimizer: Optimizer::adam(Schedule::cosine(0.04, 4e-4, updates)),
         flow_goal: FlowGoal::Fixed,
         cover: None,
         correction: true,
