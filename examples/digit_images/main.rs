@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let backend = options.open()?;
     let (begun, seed) = (Instant::now(), options.seed);
     // Steps of training of the energy and of the diffusion, Langevin steps at each level, samples.
-    let (steps, diffused, each, drawn) = if options.quick { (600, 600, 10, 64) } else { (6_000, 10_000, 20, 256) };
+    let (steps, diffused, each, drawn) = if options.quick { (600, 600, 20, 64) } else { (8_000, 8_000, 30, 256) };
     let (all, _) = shuffled();
     let (train, held_out) = all.split_at(TRAIN * PIXELS);
     let (train, held_out) = (dequantised(train, COPIES, seed), dequantised(held_out, 1, seed + 1));
@@ -126,10 +126,12 @@ fn main() -> Result<()> {
     println!("{} lower halves in {:.1} s: {inpainting:?}", conditioned * chains, sampling.elapsed().as_secs_f64());
 
     let schedule = NoiseSchedule::linear(250, 2e-3, 0.04)?;
-    let (network, learned) = models::diffusion(&schedule, &train, diffused, seed)?;
+    // The reverse process starts from noise of mean zero: so around the mean image.
+    let centre = pixels::mean(&train);
+    let (network, learned) = models::diffusion(&schedule, &pixels::plus(&train, -1.0, &centre), diffused, seed)?;
     let sampling = Instant::now();
     let back = if options.quick { 50 } else { 250 };
-    let diffused = models::denoise(&network, &schedule, n, back, seed)?;
+    let diffused = pixels::plus(&models::denoise(&network, &schedule, n, back, seed)?, 1.0, &centre);
     let diffusion = judged(learned, &diffused, sampling.elapsed().as_secs_f64(), 0.0)?;
     say("diffusion", &diffusion);
 

@@ -21,7 +21,7 @@ pub const LEVELS: usize = 12;
 pub const FIRST: f64 = 4.0;
 pub const LAST: f64 = 0.1;
 /// α of the steps at each level, in units of its σ².
-const STEP: f64 = 0.3;
+const STEP: f64 = 0.2;
 
 /// What was learned, and how fast.
 #[derive(Serialize)]
