@@ -101,9 +101,9 @@ pub fn sample(
     Ok((chains.positions()?, frames))
 }
 
-/// Samples of the diffusion, by ancestral sampling in some of its steps.
+/// Samples of the diffusion, by some of its steps without noise (DDIM).
 pub fn denoise(network: &NoiseNetwork, schedule: &NoiseSchedule, count: usize, steps: usize, seed: u64) -> Result<Vec<f32>> {
-    let kernel = Reverse::ddim(schedule, steps, 1.0)?;
+    let kernel = Reverse::ddim(schedule, steps, 0.0)?;
     let steps = kernel.steps();
     let mut sampler = Sampler::new(network.clone(), kernel, count, seed)?;
     sampler.advance(steps);
