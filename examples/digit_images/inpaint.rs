@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     images::PIXELS,
     models::{LEVELS, annealed, noise},
-    pixels::image,
+    pixels::{image, mean},
 };
 
 /// Pixels that are given.
@@ -45,9 +45,6 @@ pub fn inpaint(energy: &NoiseNetwork, x: &[f32], images: usize, chains: usize, e
 /// How far the guesses are from the first images of x, `train` being what was learned from.
 pub fn errors(x: &[f32], inpainted: &[Vec<f32>], train: &[f32]) -> Errors {
     let n = train.len() / PIXELS;
-    let mean = |x: &[f32]| -> Vec<f64> {
-        x.chunks(x.len() / PIXELS).map(|row| row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64).collect()
-    };
     let square = |a: &mut dyn Iterator<Item = f64>, b: &mut dyn Iterator<Item = f64>| {
         a.zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
     };
@@ -60,5 +57,9 @@ pub fn errors(x: &[f32], inpainted: &[Vec<f32>], train: &[f32]) -> Errors {
         let nearest = (0..n).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(0);
         image(train, nearest).collect()
     };
-    Errors { chains: error(&|i| mean(&inpainted[i])), mean_image: error(&|_| mean(train)), nearest_image: error(&nearest) }
+    Errors {
+        chains: error(&|i| image(&mean(&inpainted[i]), 0).collect()),
+        mean_image: error(&|_| image(&mean(train), 0).collect()),
+        nearest_image: error(&nearest),
+    }
 }

@@ -21,7 +21,7 @@ pub const LEVELS: usize = 12;
 pub const FIRST: f64 = 4.0;
 pub const LAST: f64 = 0.1;
 /// α of the steps at each level, in units of its σ².
-const STEP: f64 = 0.3;
+const STEP: f64 = 0.2;
 
 /// What was learned, and how fast.
 #[derive(Serialize)]
@@ -101,9 +101,9 @@ pub fn sample(
     Ok((chains.positions()?, frames))
 }
 
-/// Samples of the diffusion, by ancestral sampling in some of its steps.
+/// Samples of the diffusion, by some of its steps without noise (DDIM).
 pub fn denoise(network: &NoiseNetwork, schedule: &NoiseSchedule, count: usize, steps: usize, seed: u64) -> Result<Vec<f32>> {
-    let kernel = Reverse::ddim(schedule, steps, 1.0)?;
+    let kernel = Reverse::ddim(schedule, steps, 0.0)?;
     let steps = kernel.steps();
     let mut sampler = Sampler::new(network.clone(), kernel, count, seed)?;
     sampler.advance(steps);

@@ -35,6 +35,17 @@ pub fn noised(x: &[f32], sigma: f64, seed: u64) -> Vec<f32> {
     noised
 }
 
+/// The mean image.
+pub fn mean(x: &[f32]) -> Vec<f32> {
+    let mean = |row: &[f32]| (row.iter().map(|&x| f64::from(x)).sum::<f64>() / row.len() as f64) as f32;
+    x.chunks(x.len() / PIXELS).map(mean).collect()
+}
+
+/// Images and so many times another one.
+pub fn plus(x: &[f32], times: f32, other: &[f32]) -> Vec<f32> {
+    x.chunks(x.len() / PIXELS).zip(other).flat_map(|(row, &by)| row.iter().map(move |x| x + times * by)).collect()
+}
+
 /// The first so many images.
 pub fn first(x: &[f32], count: usize) -> Vec<f32> {
     x.chunks(x.len() / PIXELS).flat_map(|row| row[..count].to_vec()).collect()
