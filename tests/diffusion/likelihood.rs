@@ -44,6 +44,10 @@ pub(crate) fn off(energy: &dyn Energy, noise_variance: f64, laplacian: impl Fn(P
 
 pub(crate) fn add(mut suite: Suite) -> Suite {
     for (name, energy) in cases::energies().into_iter().filter(|(_, energy)| energy.has_noise_levels()) {
+        // The Laplacian over the free coordinates is a part of the whole one, which energies give.
+        if name.starts_with("conditioned") {
+            continue;
+        }
         suite = suite.test(format!("the Laplacian of {name}"), move || {
             for noise_variance in [0.0, 0.1, 1.0, 1e4] {
                 let miss = off(&*energy, noise_variance, |params, x| energy.laplacian(params, x).unwrap());
