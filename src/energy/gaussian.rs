@@ -1,10 +1,10 @@
 //! Gaussians of any dimension: isotropic, diagonal, or of a full covariance.
 
-use super::{Call, Energy, Params};
+use super::{Call, Energy, Params, whitened};
 use crate::{
     Error, Result,
     error::{finite, positive},
-    program::{Composer, lanes},
+    program::Composer,
 };
 
 /// E(x) = ½ (x − m)ᵀ C⁻¹ (x − m) = ½|z|² with z = W(x − m), W Wᵀ diagonal and WᵀW = C⁻¹.
@@ -76,18 +76,8 @@ impl Gaussian {
 
     /// Also log det C.
     pub(crate) fn full_with_log_det(mean: Vec<f64>, covariance: &[f64]) -> Result<(Self, f64)> {
-        let dim = mean.len();
-        let mut params = means(&mean)?;
-        let (eigenvalues, eigenvectors) = eigen(dim, covariance)?;
-        for (lambda, vector) in eigenvalues.iter().zip(&eigenvectors) {
-            for v in vector {
-                params.push(finite("covariance of the Gaussian, whitened", v / lambda.sqrt())? as f32);
-            }
-        }
-        // The shader reads whole lanes of rows.
-        let (lanes, blocks) = lanes(dim);
-        params.resize(dim + lanes * blocks * dim, 0.0);
-        Ok((Self { dim, is_full: true, params }, eigenvalues.iter().map(|lambda| lambda.ln()).sum()))
+        let (rows, log_det) = whitened::rows(mean.len(), covariance)?;
+        Ok((Self { dim: mean.len(), is_full: true, params: [means(&mean)?, rows].concat() }, log_det))
     }
 
     /// Row k of W as (coordinate, weight) pairs: of one coordinate where the covariance is diagonal.
@@ -100,37 +90,6 @@ impl Gaussian {
 
 fn means(mean: &[f64]) -> Result<Vec<f32>> {
     mean.iter().map(|&m| finite("mean of the Gaussian", m).map(|m| m as f32)).collect()
-}
-
-/// Eigenvalues and eigenvectors of a covariance, which must be symmetric and positive definite.
-fn eigen(dim: usize, covariance: &[f64]) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
-    let name = "covariance of the Gaussian";
-    if dim == 0 {
-        return Err(Error::setting("dimension of the Gaussian", 0, "must be at least 1"));
-    }
-    if covariance.len() != dim * dim {
-        return Err(Error::shape(format!("{name} ([dim][dim])"), dim * dim, covariance.len()));
-    }
-    let largest = covariance.iter().fold(0.0, |top: f64, c| top.max(c.abs()));
-    for i in 0..dim {
-        for j in 0..=i {
-            let (a, b) = (finite(name, covariance[i * dim + j])?, finite(name, covariance[j * dim + i])?);
-            if (a - b).abs() > 1e-9 * largest {
-                let value = format!("{a} at ({i}, {j}) and {b} at ({j}, {i})");
-                return Err(Error::setting(name, value, "must be symmetric"));
-            }
-        }
-    }
-    let matrix = nalgebra::DMatrix::from_row_slice(dim, dim, covariance);
-    let eigen = matrix.symmetric_eigen();
-    let least = eigen.eigenvalues.min();
-    // Below this an eigenvalue is rounding.
-    if least.is_nan() || least <= dim as f64 * f64::EPSILON * largest {
-        let value = format!("a matrix with eigenvalue {least:e}");
-        return Err(Error::setting(name, value, "must be positive definite; add a small number to its diagonal"));
-    }
-    let vectors = eigen.eigenvectors.column_iter().map(|column| column.iter().copied().collect()).collect();
-    Ok((eigen.eigenvalues.iter().copied().collect(), vectors))
 }
 
 impl Energy for Gaussian {
@@ -148,8 +107,7 @@ impl Energy for Gaussian {
 
     fn compose(&self, program: &mut Composer) -> Result<Call> {
         if self.is_full {
-            program.add("whitened", include_str!("../../shaders/energy/whitened.wgsl"))?;
-            Ok(Call::new("whitened", &[]))
+            whitened::compose(program)
         } else {
             program.add("gaussian", include_str!("../../shaders/energy/gaussian.wgsl"))?;
             Ok(Call::new("gaussian", &[]))

@@ -35,6 +35,7 @@ mod softmax_mixture;
 mod student_t;
 mod two_moons;
 mod wgsl;
+mod whitened;
 
 pub use ackley::Ackley;
 pub use banana::Banana;
