@@ -160,6 +160,17 @@ pub fn normal_pair(bits: [u32; 2]) -> [f64; 2] {
     [radius * x, radius * y]
 }
 
+/// Numbers below n in random order (Fisher and Yates).
+pub(crate) fn shuffled(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let key = key(seed, Stream::Shuffle, epoch);
+    let mut order: Vec<_> = (0..n).collect();
+    for i in (1..n).rev() {
+        let word = u64::from(threefry(key, [i as u32, 0])[0]);
+        order.swap(i, ((word * (i as u64 + 1)) >> 32) as usize);
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

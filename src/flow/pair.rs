@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Flow, Training, descent::Descent};
 use crate::{
     Backend, Error, Result,
-    train::{Adjoints, Optimizer, Order, Passes, Trainable, passes},
+    train::{Adjoints, Optimizer, Order, Passes, Trainable, passes, side_by_side},
 };
 
 /// An energy and a flow in training.
@@ -76,10 +76,7 @@ impl Pair {
     /// # Errors
     /// Errors of the device.
     pub(super) fn energies(&mut self, parts: &[&[f32]]) -> Result<Vec<f64>> {
-        let dim = self.flow.dim();
-        let row = |i: usize| parts.iter().flat_map(move |part| &part[i * part.len() / dim..(i + 1) * part.len() / dim]);
-        let all: Vec<_> = (0..dim).flat_map(row).copied().collect();
-        Ok(self.passes.jets(&all, &[], Order::Value)?.values)
+        Ok(self.passes.jets(&side_by_side(self.flow.dim(), parts), &[], Order::Value)?.values)
     }
 
     /// The energy's parameters one step on, from the objective, its derivatives by the last [`energies`](Self::energies), and those

@@ -83,7 +83,8 @@ impl Langevin {
         for first in (0..chains).step_by(most) {
             let batch = first..chains.min(first + most);
             let own: Vec<_> = x.chunks_exact(chains).flat_map(|row| &row[batch.clone()]).copied().collect();
-            let there = self.run_batch(&own, batch.len(), Walk { first_chain: walk.first_chain + first as u32, ..walk })?;
+            let there =
+                self.run_batch(&own, batch.len(), Walk { first_chain: walk.first_chain.wrapping_add(first as u32), ..walk })?;
             for (row, own) in walked.positions.chunks_exact_mut(chains).zip(there.positions.chunks_exact(batch.len())) {
                 row[batch.clone()].copy_from_slice(own);
             }

@@ -27,22 +27,6 @@ const RAW: u32 = 0;
 const ACTIVATE: u32 = 1;
 const REVERSE: u32 = 2;
 
-/// What shaders/random.wgsl asks for of a program of chains. Only its normals are used here.
-const RANDOM: &str = "
-const DIM = 2u;
-const SHARES = 1u;
-const BLOCKS = 1u;
-const SLOTS = 1u;
-const TAIL_MASK = Lane(1.0, 1.0);
-alias Point = array<Lane, BLOCKS>;
-struct Run { key: vec2<u32> }
-var<private> run: Run;
-fn blocks() -> u32 { return BLOCKS; }
-fn lane_mask(b: u32) -> Lane { return TAIL_MASK; }
-fn param_of_share(i: u32) -> f32 { return 0.0; }
-fn whole_block(b: u32) -> u32 { return b; }
-";
-
 /// The rows of `work` for jets of so many parts, and the passes over them.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -215,12 +199,8 @@ impl Plan {
             self.base(),
             product::apply(self.form, self.parts, self.quads),
             include_str!("../../shaders/net/through.wgsl").into(),
-            RANDOM.into(),
-            include_str!("../../shaders/lane2.wgsl").into(),
-            include_str!("../../shaders/random_lane2.wgsl").into(),
             include_str!("../../shaders/threefry.wgsl").into(),
             include_str!("../../shaders/normal.wgsl").into(),
-            include_str!("../../shaders/random.wgsl").into(),
             include_str!("../../shaders/net/langevin.wgsl").into(),
             self.form.head("langevin"),
             "    take_columns(group.x, local);

@@ -30,7 +30,6 @@ pub use idx::Idx;
 pub use monitor::Monitor;
 pub use states::States;
 pub use tempered::Tempered;
-pub(crate) use train::shuffled;
 pub use train::{Epoch, Negative, Trainer, Training};
 
 use crate::{

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Error, Result, Schedule,
     error::{finite, positive},
-    random::{Stream, key, normal_pair, threefry},
+    random::{Stream, key, normal_pair, shuffled, threefry},
 };
 
 /// Parameters that one thread steps at a time.
@@ -349,15 +349,4 @@ fn centre(grad: &mut Step, v: &[f32], h: &[f32]) {
         *by_v -= row.iter().zip(h).map(|(g, lambda)| g * lambda).sum::<f32>();
         grad.hidden_bias.iter_mut().zip(row).for_each(|(by_h, g)| *by_h -= mu * g);
     }
-}
-
-/// Numbers below n in random order (Fisher and Yates).
-pub(crate) fn shuffled(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let key = key(seed, Stream::Shuffle, epoch);
-    let mut order: Vec<_> = (0..n).collect();
-    for i in (1..n).rev() {
-        let word = u64::from(threefry(key, [i as u32, 0])[0]);
-        order.swap(i, ((word * (i as u64 + 1)) >> 32) as usize);
-    }
-    order
 }

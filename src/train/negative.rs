@@ -12,8 +12,7 @@ use crate::{
     error::finite,
     kernel::Kernel,
     net::{Langevin, Walk},
-    random::{Draws, Stream, key},
-    rbm::shuffled,
+    random::{Draws, Stream, key, shuffled},
 };
 
 /// So many transitions in an update without one that moves a chain are no chance: where a hundredth of them are accepted, that has a

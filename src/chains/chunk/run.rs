@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::kernel::Control;
+use crate::{dispatch::canary, kernel::Control};
 
 /// The uniform of a dispatch (the first of two, see there); the same layout as `Run` in shaders/contract.wgsl.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -29,12 +29,7 @@ pub(crate) struct Run {
 impl Run {
     /// Whether every chain, a word each, came to the end of its canary.
     pub(super) fn is_proved(&self, words: &[u32]) -> bool {
-        // canary_steps of x -> a x + c are one step of x -> scale x + offset.
-        let (mut scale, mut offset) = (1u32, 0u32);
-        for _ in 0..self.canary_steps {
-            scale = scale.wrapping_mul(1_664_525);
-            offset = offset.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        }
+        let (scale, offset) = canary(self.canary_steps);
         let end = |chain: u32| (chain ^ self.canary_salt).wrapping_mul(scale).wrapping_add(offset);
         words.iter().zip(0u32..).all(|(&word, i)| word == end(self.first_chain.wrapping_add(i)))
     }
