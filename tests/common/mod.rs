@@ -21,6 +21,38 @@ use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 use ergodic::{Backend, Gpu};
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// What an energy with something planted around it has of the one inside.
+#[allow(unused_macros, reason = "each test file uses a part")]
+macro_rules! energy_of_inner {
+    () => {
+        fn name(&self) -> String {
+            self.inner.name()
+        }
+
+        fn dim(&self) -> usize {
+            self.inner.dim()
+        }
+
+        fn params(&self) -> Vec<f32> {
+            self.inner.params()
+        }
+
+        fn compose(&self, program: &mut ergodic::program::Composer) -> ergodic::Result<ergodic::energy::Call> {
+            self.inner.compose(program)
+        }
+
+        fn energy(&self, params: ergodic::energy::Params<'_>, x: &[f64]) -> f64 {
+            self.inner.energy(params, x)
+        }
+
+        fn energy_and_grad(&self, params: ergodic::energy::Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+            self.inner.energy_and_grad(params, x, grad)
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub(crate) use energy_of_inner;
+
 /// The GPU of this process, opened once.
 pub fn gpu() -> Gpu {
     static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();

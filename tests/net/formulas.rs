@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use ergodic::{
     Error, Result,
-    energy::{Call, Energy, Params},
+    energy::{Energy, Params},
     net::{Activation, Mlp, Network},
     program::Composer,
     train::{Block, Order, Trainable},
 };
 
-use crate::{common::Suite, mlp, numbers};
+use crate::{
+    common::{Suite, energy_of_inner},
+    mlp, numbers,
+};
 
 pub(crate) fn add(suite: Suite) -> Suite {
     let mut suite = suite;
@@ -130,29 +133,7 @@ struct Faulty {
 }
 
 impl Energy for Faulty {
-    fn name(&self) -> String {
-        "faulty".into()
-    }
-
-    fn dim(&self) -> usize {
-        self.inner.dim()
-    }
-
-    fn params(&self) -> Vec<f32> {
-        self.inner.params()
-    }
-
-    fn compose(&self, program: &mut Composer) -> Result<Call> {
-        self.inner.compose(program)
-    }
-
-    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        self.inner.energy(params, x)
-    }
-
-    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
-        self.inner.energy_and_grad(params, x, grad)
-    }
+    energy_of_inner!();
 }
 
 impl Trainable for Faulty {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ergodic::{
     Backend, Error, Gpu, Result,
-    energy::{Call, Energy, Params},
+    energy::{Call, Energy},
     net::{Activation, Mlp},
     program::Composer,
     random::{Draws, Stream, key},
@@ -16,6 +16,7 @@ use crate::{
     common::{
         Suite,
         cases::{cholesky_gaussian, softmax_mixture, trainable, trainable_by_loops},
+        energy_of_inner,
     },
     losses::losses,
 };
@@ -258,29 +259,7 @@ struct Planted {
 }
 
 impl Energy for Planted {
-    fn name(&self) -> String {
-        self.inner.name()
-    }
-
-    fn dim(&self) -> usize {
-        self.inner.dim()
-    }
-
-    fn params(&self) -> Vec<f32> {
-        self.inner.params()
-    }
-
-    fn compose(&self, program: &mut Composer) -> Result<Call> {
-        self.inner.compose(program)
-    }
-
-    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        self.inner.energy(params, x)
-    }
-
-    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
-        self.inner.energy_and_grad(params, x, grad)
-    }
+    energy_of_inner!();
 }
 
 impl Trainable for Planted {

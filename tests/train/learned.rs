@@ -4,9 +4,8 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use ergodic::{
     Backend, Error, Result, Schedule, Start,
-    energy::{Call, CholeskyGaussian, Energy, Params},
+    energy::{CholeskyGaussian, Energy},
     kernel::{Hmc, Mala},
-    program::Composer,
     random::{Draws, Stream, key},
     train::{
         Adjoints, Block, Contrastive, Jets, Loss, Negatives, Noise, Optimizer, Order, Passes, Trainable, Trainer, Training,
@@ -14,7 +13,7 @@ use ergodic::{
     },
 };
 
-use crate::common::Suite;
+use crate::common::{Suite, energy_of_inner};
 
 const POINTS: usize = 600;
 /// Independent data sets, whose spread gives the standard errors.
@@ -125,29 +124,7 @@ impl Passes for FaultyPasses {
 }
 
 impl Energy for Faulty {
-    fn name(&self) -> String {
-        self.inner.name()
-    }
-
-    fn dim(&self) -> usize {
-        self.inner.dim()
-    }
-
-    fn params(&self) -> Vec<f32> {
-        self.inner.params()
-    }
-
-    fn compose(&self, program: &mut Composer) -> Result<Call> {
-        self.inner.compose(program)
-    }
-
-    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        self.inner.energy(params, x)
-    }
-
-    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
-        self.inner.energy_and_grad(params, x, grad)
-    }
+    energy_of_inner!();
 
     fn check_gradient(&self) -> bool {
         false
