@@ -47,7 +47,7 @@ fn chain_index(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
     return take_place(group.y * groups.x + group.x, local);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP)
 fn start(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -58,7 +58,7 @@ fn start(
     var x: Point;
     var grad: Point;
     read_position(chain, &x);
-    fill_params();
+    fill_params(local);
     noise_variance = run.control.level;
     var e: f32;
     if (USES_GRAD) {
@@ -82,7 +82,7 @@ fn canary(chain: u32) -> u32 {
     return word;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP)
 fn advance(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -96,7 +96,7 @@ fn advance(
     let n = run.chains;
     let chain = run.first_chain + index;
 
-    fill_params();
+    fill_params(local);
     var x: Point;
     var grad: Point;
     var momentum: Point;

@@ -8,3 +8,6 @@ fn lane_mask(b: u32) -> Lane {
     if (DIM % LANES != 0u && b == BLOCKS - 1u) { return TAIL_MASK; }
     return Lane(1.0);
 }
+
+// Block `block` of the parameters from `at` on.
+fn lane_of_params(at: u32, block: u32) -> Lane { return params_from(at + block * LANES); }

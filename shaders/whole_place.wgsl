@@ -4,7 +4,7 @@ var<private> idle: bool;      // there is no chain for this invocation
 
 // Takes an invocation's place; the index of its chain in the buffers.
 fn take_place(group: u32, local: u32) -> u32 {
-    let index = group * 64u + local;
+    let index = group * GROUP + local;
     idle = index >= run.chains;
     return min(index, run.chains - 1u);
 }

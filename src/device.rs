@@ -144,6 +144,13 @@ impl Gpu {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// The size of subgroups where each is known to be of neighbours in a workgroup, which is so on software; else 0.
+    pub(crate) fn subgroup(&self) -> usize {
+        let offered = self.device.features().contains(wgpu::Features::SUBGROUP);
+        let is_one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
+        if self.is_software() && offered && is_one_size { self.info.subgroup_min_size as usize } else { 0 }
+    }
+
     /// One line: name, backend, driver, and whether it is software.
     pub fn describe(&self) -> String {
         let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = &self.info;

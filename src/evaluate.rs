@@ -97,8 +97,8 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
         let batch = (count - first).min(most as usize);
         let rows: Vec<_> = positions.chunks(count).flat_map(|row| &row[first..first + batch]).copied().collect();
         let mut chunk = Chunk::new(gpu, &pipelines, 0, 2, &rows, &[]);
-        chunk.start(gpu, &pipelines, control, 0, TIMEOUT)?;
-        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, 0, TIMEOUT)?;
+        let starting = chunk.start(gpu, &pipelines, control, 0);
+        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, starting, TIMEOUT)?;
         energies.extend(batch_energies.iter().map(|&e| f64::from(e)));
         for (row, batch_row) in grads.chunks_mut(count).zip(batch_grads.chunks(batch)) {
             row[first..first + batch].iter_mut().zip(batch_row).for_each(|(g, &b)| *g = f64::from(b));

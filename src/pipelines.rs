@@ -44,19 +44,25 @@ pub(crate) struct Pipelines {
     /// The energy's parameters, then the kernel's.
     pub(crate) params: wgpu::Buffer,
     shares: usize,
+    group_chains: usize,
 }
 
 impl Pipelines {
     pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>, scheduled: bool) -> Result<Self> {
-        let options = Options { collect: false, store: false, scheduled, software: gpu.is_software() };
+        let options = Options { scheduled, software: gpu.is_software(), subgroup: gpu.subgroup(), ..Options::default() };
         let program = Program::new(&*target, &*kernel, options)?;
         let [layout, layout_with_draws] =
             [false, true].map(|store| Layout::new(gpu, program.caches_params(), program::bindings(store)));
         let module = module(gpu, &program);
-        let start = compile(gpu, &layout.pipeline, &module, "start")?;
+        // A start is evaluated once: where programs are long, it had better be compiled soon than run fast.
+        let start = match options.software && program.shares() > 1 {
+            true => self::module(gpu, &Program::new(&*target, &*kernel, Options { rolled: true, subgroup: 0, ..options })?),
+            false => module.clone(),
+        };
+        let start = compile(gpu, &layout.pipeline, &start, "start")?;
         let shares = program.shares();
         let params = gpu.buffer_with("params", bytemuck::cast_slice(&params(&*target, &*kernel, shares)));
-        let mut pipelines = Self {
+        Ok(Self {
             target,
             kernel,
             options,
@@ -66,10 +72,9 @@ impl Pipelines {
             layout_with_draws,
             module,
             params,
+            group_chains: program.group_chains(),
             shares,
-        };
-        pipelines.advance(gpu, Task::Advance)?;
-        Ok(pipelines)
+        })
     }
 
     /// The pipeline that runs steps.
@@ -108,14 +113,14 @@ impl Pipelines {
         self.target = target;
     }
 
-    /// Lanes of a position.
+    /// Lanes of a position that an invocation holds.
     pub(crate) fn blocks(&self) -> u32 {
-        crate::program::lanes(self.dim()).1 as u32
+        crate::program::lanes(self.dim()).1.div_ceil(self.shares) as u32
     }
 
     /// Workgroups that run so many chains.
     pub(crate) fn groups(&self, chains: usize) -> u32 {
-        chains.div_ceil(64 / self.shares) as u32
+        chains.div_ceil(self.group_chains) as u32
     }
 
     pub(crate) fn dim(&self) -> usize {

@@ -21,16 +21,18 @@ use crate::{Error, Result, chains::rows::Rows, energy::Energy, kernel::Kernel};
 use message::last_cause;
 pub(crate) use message::{render, shader_error};
 use params::{params_text, spread_params_text};
-pub(crate) use spread::shares;
-use spread::{spread, totals_text};
+pub(crate) use spread::Spread;
+use spread::totals_text;
 
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
 /// Up to so many coordinates an invocation, loops over lanes have a constant trip count; above, software Vulkan takes too long to
 /// compile them.
 const UNROLLED_DIM: usize = 32;
-/// More parameters than this are not worth a private copy.
+/// More parameters than this an invocation are not worth a private copy.
 const MAX_CACHED_PARAMS: usize = 512;
+/// Numbers that a uniform binding of WebGPU holds.
+const MAX_UNIFORM: usize = (64 << 10) / 4;
 /// What is watched of chains, without constraints and with them.
 const WATCH: [&str; 2] = [include_str!("../shaders/watch/direct.wgsl"), include_str!("../shaders/watch/constrained.wgsl")];
 
@@ -99,6 +101,10 @@ pub struct Options {
     pub scheduled: bool,
     /// Write the text as software Vulkan runs it best: few parameters are copied into variables, loops over lanes are written out.
     pub software: bool,
+    /// The size of subgroups, where every one is known to be of neighbours in the workgroup; else 0. Only software asks.
+    pub subgroup: usize,
+    /// Leave loops over lanes as loops, also where `software` would write them out: slower, but sooner compiled.
+    pub rolled: bool,
 }
 
 /// The WGSL of an energy and the expression that calls it.
@@ -125,6 +131,7 @@ pub struct Program {
     info: naga::valid::ModuleInfo,
     caches_params: bool,
     shares: usize,
+    group_chains: usize,
 }
 
 impl Program {
@@ -142,11 +149,12 @@ impl Program {
         let rows = Rows::new(dim, kernel);
         let params = kernel_at + kernel.params(dim).len();
         let rungs = kernel.ladder().map_or(1, |ladder| ladder.rungs());
-        let (shares, vectors) = spread(target, kernel);
-        let mut header = shape_text(dim, shares);
+        let spread = Spread::new(target, kernel);
+        let shares = spread.shares;
+        let mut header = shape_text(dim, shares, options.rolled);
         let _ = write!(
             header,
-            "const KERNEL_AT = {kernel_at}u;\n\
+            "const GROUP = {group}u;\nconst KERNEL_AT = {kernel_at}u;\n\
              const SLOTS = {slots}u;\nconst VARIANT = {variant}u;\nconst USES_GRAD = {grad};\nconst CARRIES_MOMENTUM = {momentum};\nconst UNADJUSTED = {unadjusted};\n\
              const HAS_HAMILTONIAN = {hamiltonian};\nconst STOPPED_ROW = {stopped}u;\nconst MOMENT_ROW = {moments}u;\nconst WATCHED = {watched}u;\n\
              const STAGE_ROW = {stage}u;\nconst SWAP_ROW = {swaps}u;\nconst LADDER_AT = {ladder_at}u;\nconst RUNGS = {rungs}u;\nconst SWAP_EVERY = {swap_every}u;\n\
@@ -154,6 +162,7 @@ impl Program {
              const COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
              fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
+            group = spread.group(),
             slots = kernel.slots(dim),
             variant = kernel.variant(),
             grad = kernel.uses_grad(),
@@ -179,10 +188,12 @@ impl Program {
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
         let unrolled = options.software && dim.div_ceil(shares) <= UNROLLED_DIM;
-        let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS;
+        let fits = (params + 8 * shares).next_multiple_of(4) <= MAX_UNIFORM;
+        let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS && fits;
+        let subgroup = Some(options.subgroup).filter(|&size| size > 0 && spread.group_chains().is_multiple_of(size));
         header.push_str(&match shares {
             1 => params_text(params, cached),
-            _ => spread_params_text(params, cached, shares, dim, &vectors),
+            _ => spread_params_text(params, cached, &spread, subgroup),
         });
         let mut parts = contract(dim, shares, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
@@ -196,20 +207,16 @@ impl Program {
             false => Part::new("draws", "fn draws_begin(index: u32) {}\nfn draws_add(x: ptr<function, Point>, e: f32) {}\n"),
         });
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
-        let mut program = Self::join(&parts, energy, bindings(options.store))?;
-        if unrolled {
+        // Of subgroups the header alone knows.
+        let capabilities = if subgroup.is_some() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+        let mut program = parse(&parts, energy, capabilities, |_| Ok(()))?;
+        program.expect(&["start", "advance"], bindings(options.store))?;
+        if unrolled && !options.rolled {
             // Only now, so that mistakes are reported in the text as it was written.
             let text = unroll::unroll(&program.source, lanes(dim).1.div_ceil(shares));
-            program = parse(&[Part { name: "program".into(), source: text }], 0..1, |_| Ok(()))?;
+            program = parse(&[Part { name: "program".into(), source: text }], 0..1, capabilities, |_| Ok(()))?;
         }
-        Ok(Self { caches_params: cached, shares, ..program })
-    }
-
-    /// Joins the parts; a mistake is reported in one of the parts of the energy where it touches one.
-    fn join(parts: &[Part], energy: Range<usize>, expected: usize) -> Result<Self> {
-        let program = parse(parts, energy, |_| Ok(()))?;
-        program.expect(&["start", "advance"], expected)?;
-        Ok(program)
+        Ok(Self { caches_params: cached, shares, group_chains: spread.group_chains(), ..program })
     }
 
     /// Refuses what a part added to the entry points and bindings that a program has.
@@ -230,6 +237,11 @@ impl Program {
     /// Invocations that run a chain together.
     pub fn shares(&self) -> usize {
         self.shares
+    }
+
+    /// Chains that a workgroup runs.
+    pub fn group_chains(&self) -> usize {
+        self.group_chains
     }
 
     /// The WGSL text.
@@ -255,17 +267,22 @@ pub(crate) fn parse_alone(
     dim: usize,
     inspect: impl FnOnce(&naga::Module) -> Result<()>,
 ) -> Result<naga::Module> {
-    let mut header = shape_text(dim, 1);
-    header.push_str("const SLOTS = 1u;\n");
+    let mut header = shape_text(dim, 1, false);
+    header.push_str("const SLOTS = 1u;\nconst GROUP = 64u;\n");
     header.push_str(&params_text(0, false));
     // The text stands first, so that offsets in the module are offsets in the text. WGSL does not care for the order.
     let mut parts = vec![Part::new(name, text)];
     parts.append(&mut contract(dim, 1, header));
-    Ok(parse(&parts, 0..1, inspect)?.module)
+    Ok(parse(&parts, 0..1, Capabilities::empty(), inspect)?.module)
 }
 
 /// Parses and validates the parts; a mistake is reported in one of the `preferred` where it touches one.
-fn parse(parts: &[Part], preferred: Range<usize>, inspect: impl FnOnce(&naga::Module) -> Result<()>) -> Result<Program> {
+fn parse(
+    parts: &[Part],
+    preferred: Range<usize>,
+    capabilities: Capabilities,
+    inspect: impl FnOnce(&naga::Module) -> Result<()>,
+) -> Result<Program> {
     let mut source = String::new();
     let mut starts = Vec::with_capacity(parts.len());
     for part in parts {
@@ -290,20 +307,20 @@ fn parse(parts: &[Part], preferred: Range<usize>, inspect: impl FnOnce(&naga::Mo
         locate(spans, e.message().to_owned(), e.notes().map(str::to_owned).collect(), false)
     })?;
     inspect(&module)?;
-    let info = validator().validate(&module).map_err(|e| {
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|e| {
         // The innermost place comes first; labels of the validator speak of its own numbering.
         let spans = e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect();
         locate(spans, last_cause(e.as_inner()), Vec::new(), true)
     })?;
-    Ok(Program { source, module, info, caches_params: false, shares: 1 })
+    Ok(Program { source, module, info, caches_params: false, shares: 1, group_chains: 64 })
 }
 
-/// The constants of a dimension.
-fn shape_text(dim: usize, shares: usize) -> String {
+/// The constants of a dimension. `rolled`: the compiler shall not know how many blocks loops over lanes go over.
+fn shape_text(dim: usize, shares: usize, rolled: bool) -> String {
     let (lanes, blocks) = lanes(dim);
     let tail: Vec<_> = (0..lanes).map(|l| if (blocks - 1) * lanes + l < dim { "1.0" } else { "0.0" }).collect();
     let blocks = blocks.div_ceil(shares);
-    let blocks_expression = if dim.div_ceil(shares) <= UNROLLED_DIM { "BLOCKS" } else { "run.blocks" };
+    let blocks_expression = if rolled || dim.div_ceil(shares) > UNROLLED_DIM { "run.blocks" } else { "BLOCKS" };
     format!(
         "const DIM = {dim}u;\nconst SHARES = {shares}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\n\
          fn blocks() -> u32 {{ return {blocks_expression}; }}\n",
@@ -369,8 +386,4 @@ pub(crate) fn check_dim(dim: usize) -> Result<()> {
         });
     }
     Ok(())
-}
-
-pub(crate) fn validator() -> Validator {
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
 }

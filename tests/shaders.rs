@@ -15,10 +15,13 @@ fn main() -> std::process::ExitCode {
             let energy = energy.clone();
             suite = suite.test(format!("{kernel_name} on {energy_name}"), move || {
                 for on in [false, true] {
-                    let options = Options { collect: on, store: on, scheduled: on, software: on };
-                    let program = Program::new(&*energy, &*kernel, options).unwrap();
-                    let (module, info) = program.module();
-                    translate(module, info);
+                    for rolled in [false, true] {
+                        let subgroup = if on && !rolled { 8 } else { 0 };
+                        let options = Options { collect: on, store: on, scheduled: on, software: on, subgroup, rolled };
+                        let program = Program::new(&*energy, &*kernel, options).unwrap();
+                        let (module, info) = program.module();
+                        translate(module, info);
+                    }
                 }
             });
         }

@@ -31,7 +31,7 @@ var<private> column: u32;
 fn begin(id: u32) {
     run = settings;
     column = id;
-    fill_params();
+    fill_params(0u);
 }
 
 fn end(whole: bool) {

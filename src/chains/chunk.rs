@@ -42,6 +42,13 @@ pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows, ring: usize) -> u64 {
     4 * (ring * (dim + rows.all()) + (ring - 1) * (OUTCOME_ROWS + LANDED_ROWS)) as u64
 }
 
+/// An evaluation that was submitted.
+pub(crate) struct Starting {
+    run: Run,
+    current: usize,
+    submission: wgpu::SubmissionIndex,
+}
+
 /// The buffers of `chains` chains from `first` on.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -91,18 +98,8 @@ impl Chunk {
         chunk
     }
 
-    /// Evaluates the energy (and gradient) where the chains stand in the ring's buffer `current`.
-    ///
-    /// # Errors
-    /// [`Error::CutShort`] where the driver did not run the evaluation to its end.
-    pub(crate) fn start(
-        &mut self,
-        gpu: &Gpu,
-        pipelines: &Pipelines,
-        control: Control,
-        current: usize,
-        timeout: Duration,
-    ) -> Result<()> {
+    /// Begins to evaluate the energy (and gradient) where the chains stand in the ring's buffer `current`.
+    pub(crate) fn start(&mut self, gpu: &Gpu, pipelines: &Pipelines, control: Control, current: usize) -> Starting {
         let run = Run {
             chains: self.chains as u32,
             blocks: pipelines.blocks(),
@@ -119,20 +116,25 @@ impl Chunk {
         let bind = berth.bind(gpu, pipelines, &[control], state, false);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
-        let submission = gpu.queue().submit([encoder.finish()]);
-        gpu.wait(&submission, timeout, 0)?;
-        let words: Vec<u32> = gpu.read(&self.berths[0].outcome, 0, (self.chains * 4) as u64, timeout)?;
-        if run.is_proved(&words) { Ok(()) } else { Err(Error::CutShort { adapter: gpu.info().name.clone(), good_steps: 0 }) }
+        Starting { run, current, submission: gpu.queue().submit([encoder.finish()]) }
     }
 
-    /// Energies and gradients (`[dim][chain]`, empty for kernels without) after [`start`](Self::start).
+    /// The energies, `[chain]`, and where the kernel uses them the gradients, `[dim][chain]`, of an evaluation.
+    ///
+    /// # Errors
+    /// [`Error::CutShort`] where the driver did not run it to its end.
     pub(crate) fn evaluated(
         &self,
         gpu: &Gpu,
         pipelines: &Pipelines,
-        current: usize,
+        Starting { run, submission, current }: Starting,
         timeout: Duration,
     ) -> Result<(Vec<f32>, Vec<f32>)> {
+        gpu.wait(&submission, timeout, 0)?;
+        let words: Vec<u32> = gpu.read(&self.berths[0].outcome, 0, (self.chains * 4) as u64, timeout)?;
+        if !run.is_proved(&words) {
+            return Err(Error::CutShort { adapter: gpu.info().name.clone(), good_steps: 0 });
+        }
         let rows = 1 + if pipelines.kernel().uses_grad() { pipelines.dim() } else { 0 };
         let mut energies: Vec<f32> = gpu.read(&self.carry[current], 0, (rows * self.chains * 4) as u64, timeout)?;
         let grads = energies.split_off(self.chains);

@@ -187,13 +187,13 @@ impl Energy for Mixture {
         let stem = format!("mixture_of_{components}");
         let own = |j: usize| format!("at + {}u", j * (2 + dim));
         let each = |line: &dyn Fn(usize) -> String| (0..components).map(line).collect::<String>();
-        // Two squared distances are summed at a time.
+        // Four squared distances are summed at a time.
         let distance = |j: usize| if j < components { format!("mixture_distance({}, x)", own(j)) } else { "0.0".into() };
-        let distances = |j: usize| (j..j + 2).map(distance).collect::<Vec<_>>().join(", ");
-        let pair = |j: usize| format!("    let d{} = totals(vec2<f32>({}));\n", j / 2, distances(j));
+        let distances = |j: usize| (j..j + 4).map(distance).collect::<Vec<_>>().join(", ");
+        let four = |j: usize| format!("    let d{} = totals4(vec4<f32>({}));\n", j / 4, distances(j));
         // log-sum-exp: the terms, the largest of them, the sum of their exponentials relative to it.
-        let sum = (0..components).step_by(2).map(pair).collect::<String>()
-            + &each(&|j| format!("    let t{j} = mixture_term({}, d{}[{}]);\n", own(j), j / 2, j % 2))
+        let sum = (0..components).step_by(4).map(four).collect::<String>()
+            + &each(&|j| format!("    let t{j} = mixture_term({}, d{}[{}]);\n", own(j), j / 4, j % 4))
             + "    var top = t0;\n"
             + &(1..components).map(|j| format!("    top = max(top, t{j});\n")).collect::<String>()
             + &each(&|j| format!("    let w{j} = exp(t{j} - top);\n"))

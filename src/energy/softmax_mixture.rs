@@ -158,16 +158,22 @@ impl Energy for SoftmaxMixture {
         let stem = format!("softmax_mixture_of_{k}");
         let each = |line: &dyn Fn(usize) -> String| (0..k).map(line).collect::<String>();
         let mean = |j: usize| format!("at + {}u", 2 * k + j * dim);
-        // Two squared distances are summed at a time.
+        // Four squared distances are summed at a time.
         let distance = |j: usize| if j < k { format!("softmax_mixture_distance({}, x)", mean(j)) } else { "0.0".into() };
         let sum = (0..k)
-            .step_by(2)
-            .map(|j| format!("    let d{} = totals(vec2<f32>({}, {}));\n", j / 2, distance(j), distance(j + 1)))
+            .step_by(4)
+            .map(|j| {
+                format!(
+                    "    let d{} = totals4(vec4<f32>({}));\n",
+                    j / 4,
+                    (j..j + 4).map(distance).collect::<Vec<_>>().join(", ")
+                )
+            })
             .collect::<String>()
             + &each(&|j| format!("    let p{j} = softmax_mixture_precision(at + {}u);\n", k + j))
             + &each(&|j| {
-                let (log_scale, half) = (k + j, j / 2);
-                format!("    let t{j} = softmax_mixture_term(at + {j}u, at + {log_scale}u, p{j}, d{half}[{}]);\n", j % 2)
+                let (log_scale, four) = (k + j, j / 4);
+                format!("    let t{j} = softmax_mixture_term(at + {j}u, at + {log_scale}u, p{j}, d{four}[{}]);\n", j % 4)
             })
             + "    var top = t0;\n    var top_logit = param(at);\n"
             + &(1..k)

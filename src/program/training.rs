@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use naga::valid::Capabilities;
+
 use super::{Composer, Part, Program, UNROLLED_DIM, check_dim, lanes, params::params_text, parse, points, shape_text, unroll};
 use crate::{Result, train::Trainable};
 
@@ -26,7 +28,7 @@ impl Program {
         if software && (dim > UNROLLED_DIM || params > MOST_SOFTWARE_PARAMS || composer.running_index) {
             return Ok(None);
         }
-        let header = shape_text(dim, 1)
+        let header = shape_text(dim, 1, false)
             + &format!(
                 "const NOISY = false;\n\
                  fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
@@ -45,11 +47,11 @@ impl Program {
         parts.append(&mut composer.parts);
         parts.push(Part::new("proof", include_str!("../../shaders/proof.wgsl")));
         parts.push(Part::new("passes", include_str!("../../shaders/train/passes.wgsl")));
-        let mut program = parse(&parts, energy, |_| Ok(()))?;
+        let mut program = parse(&parts, energy, Capabilities::empty(), |_| Ok(()))?;
         program.expect(&PASSES, 7)?;
         if software {
             let text = unroll::unroll(&program.source, lanes(dim).1);
-            program = parse(&[Part { name: "program".into(), source: text }], 0..1, |_| Ok(()))?;
+            program = parse(&[Part { name: "program".into(), source: text }], 0..1, Capabilities::empty(), |_| Ok(()))?;
         }
         Ok(Some(Self { caches_params: software, ..program }))
     }

@@ -171,14 +171,15 @@ impl Energy for Free {
 /// Energies of so many dimensions that a chain is run by several invocations, and of no multiple of their blocks.
 pub fn spread() -> Vec<Case<dyn Energy>> {
     let sds: Vec<_> = (0..70).map(|i| 0.6 + 0.1 * f64::from(i % 7)).collect();
-    let mean = |j: usize| (0..41).map(|i| 0.2 * ((i * j) % 5) as f64 - 0.4).collect::<Vec<_>>();
+    let means = |dim: usize| (0..5).map(|j| (0..dim).map(|i| 0.2 * ((i * j) % 5) as f64 - 0.4).collect()).collect::<Vec<_>>();
     let nested = Rastrigin::new(34).amplitude(0.3).unwrap().plus(Ackley::new(34)).unwrap();
     let nested = nested.mixed_with(0.4, Gaussian::standard(34).plus(Ring::new(34, 6.0, 0.5).unwrap()).unwrap()).unwrap();
     vec![
         ("double_well_33", Arc::new(DoubleWell::new(33, 0.5).unwrap())),
         ("double_well_130", Arc::new(DoubleWell::new(130, 0.5).unwrap())),
         ("gaussian_diagonal_70", Arc::new(Gaussian::diagonal(vec![0.5; 70], &sds).unwrap())),
-        ("mixture_41", Arc::new(Mixture::new(&[1.0; 5], &(0..5).map(mean).collect::<Vec<_>>(), &[1.0; 5]).unwrap())),
+        ("mixture_41", Arc::new(Mixture::new(&[1.0; 5], &means(41), &[1.0; 5]).unwrap())),
+        ("mixture_299", Arc::new(Mixture::new(&[1.0; 5], &means(299), &[1.0; 5]).unwrap())),
         ("softmax_mixture_37", Arc::new(softmax_mixture(3, 37))),
         ("funnel_65", Arc::new(Funnel::new(65).unwrap().scale(1.0).unwrap())),
         ("nested_34", Arc::new(nested.scaled(0.9).unwrap())),

@@ -17,7 +17,7 @@ struct Run { key: vec2<u32> }
 var<private> run: Run;
 fn blocks() -> u32 { return BLOCKS; }
 fn lane_mask(b: u32) -> Lane { return TAIL_MASK; }
-fn param_of_share(i: u32) -> f32 { return 0.0; }
+fn param(i: u32) -> f32 { return 0.0; }
 fn whole_block(b: u32) -> u32 { return b; }
 @group(0) @binding(0) var<storage, read> input: array<u32>;
 @group(0) @binding(1) var<storage, read_write> output: array<u32>;

@@ -3,7 +3,7 @@
 use crate::{
     Error, Gpu, Result,
     chains::{Setup, chunk, rows::Rows},
-    program,
+    program::Spread,
 };
 
 /// Chains of one submission on a software rasteriser.
@@ -14,11 +14,11 @@ pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<u
     let largest = chunk::largest_bytes_a_chain(rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    let shares = program::shares(&*setup.target, &*setup.kernel) as u64;
+    let group_chains = Spread::new(&*setup.target, &*setup.kernel).group_chains() as u64;
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
     // Each dispatch costs a chain some ten steps' time on software Vulkan: fewer chains a submission leave time for more steps.
     let worth = if gpu.is_software() { MOST_IN_SOFTWARE } else { u64::MAX };
-    let most = (binding / largest).min(groups * groups * 64 / shares).min(worth) / 64 * 64;
+    let most = (binding / largest).min(groups * groups * group_chains).min(worth) / 64 * 64;
     if most == 0 {
         return Err(Error::Limit {
             what: "bytes of 64 chains in one storage binding".into(),

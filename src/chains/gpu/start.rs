@@ -6,6 +6,7 @@ use crate::{
     chains::{chunk::Chunk, moments::Moments},
     check,
     kernel::Control,
+    pipelines::Task,
 };
 
 impl GpuChains {
@@ -31,9 +32,11 @@ impl GpuChains {
     }
 
     /// Evaluates the energy where the chains of a chunk stand.
-    pub(super) fn evaluate(&self, chunk: &mut Chunk, control: Control) -> Result<()> {
-        chunk.start(&self.gpu, &self.pipelines, control, self.current, self.setup.timeout)?;
-        let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, self.current, self.setup.timeout)?;
+    pub(super) fn evaluate(&mut self, chunk: &mut Chunk, control: Control) -> Result<()> {
+        let starting = chunk.start(&self.gpu, &self.pipelines, control, self.current);
+        // Software compiles what it runs when it runs it, which takes as long again: a part of the next pipeline is ready by then.
+        self.pipelines.advance(&self.gpu, Task::Advance)?;
+        let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, starting, self.setup.timeout)?;
         let size = chunk.chains;
         for (i, &energy) in energies.iter().enumerate() {
             let id = u64::from(self.setup.first_chain) + (chunk.first + i) as u64;
@@ -76,8 +79,8 @@ impl GpuChains {
             let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
             let momenta = if self.setup.kernel.carries_momentum() { vec![0.0; dim * n] } else { Vec::new() };
             let mut chunk = Chunk::new(&self.gpu, &self.pipelines, 0, 2, &positions, &momenta);
-            chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], 0, self.setup.timeout)?;
-            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, 0, self.setup.timeout)?;
+            let starting = chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], 0);
+            let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, starting, self.setup.timeout)?;
             let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
             let grad: Vec<_> = (0..dim).map(|i| f64::from(grads[i * n])).collect();
             check::compare(&self.setup.target.name(), &probe, &grad, &energies, f64::from(f32::EPSILON))?;
