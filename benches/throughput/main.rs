@@ -1,7 +1,7 @@
 //! CPU reference against GPU: `cargo bench --bench throughput -- [--quick] [--only TEXT] [--json FILE]`.
 //!
 //! Each case (case.rs) is run on the GPU and on the CPU reference in turn, at least five times, each run at least 0.2 s after a
-//! warm-up. A row gives the median with its spread, and the share of what the device itself was measured to do (peak.rs), with
+//! warm-up; so are the numbers of chains of one energy and kernel in two dimensions, whose costs are compared. A row gives the median with its spread, and the share of what the device itself was measured to do (peak.rs), with
 //! the operations of a transition counted from the formulas (cost.rs).
 
 #![allow(missing_docs, reason = "a program")]
@@ -85,11 +85,13 @@ fn main() -> Result<()> {
     ensure!(!cases.is_empty(), "no case has {:?} in its name", arguments.only);
     bar.set_length(cases.len() as u64);
     let mut rows = Vec::new();
-    for case in &cases {
-        bar.set_message(case.to_string());
-        let measured = measure(case, &places).with_context(|| case.to_string())?;
-        bar.suspend(|| println!("{case}: {}", table::brief(&measured)));
-        rows.extend(measured);
+    for group in groups(&cases) {
+        bar.set_message(group[0].to_string());
+        let measured = measure(&group, &places).with_context(|| group[0].to_string())?;
+        for (case, measured) in group.iter().zip(&measured) {
+            bar.suspend(|| println!("{case}: {}", table::brief(measured)));
+        }
+        rows.extend(measured.into_iter().flatten());
         // After every case, so that a run that is broken off leaves what it has measured.
         if let Some(path) = &arguments.json {
             let peaks: Vec<_> =
@@ -97,9 +99,11 @@ fn main() -> Result<()> {
             let text = serde_json::to_string_pretty(&json!({ "quick": arguments.quick, "devices": peaks, "rows": rows }))?;
             std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
         }
-        bar.inc(1);
+        bar.inc(group.len() as u64);
     }
     bar.finish_and_clear();
+    // As the cases stand, since a table has the kernels side by side.
+    rows.sort_by_key(|row| cases.iter().position(|case| row.is_of(case)));
     println!("{}", table::rows(&rows));
     Ok(())
 }
@@ -121,29 +125,43 @@ fn places() -> Result<Vec<(Place, Peak)>> {
     Ok(places)
 }
 
-/// Runs a case everywhere, in turn, so that whatever else the machine does disturbs all of them alike.
-fn measure(case: &Case, places: &[(Place, Peak)]) -> Result<Vec<Row>> {
-    let mut runners = Vec::new();
-    for (place, peak) in places {
-        if place.threads().is_none() || case.on_cpu() {
-            let mut runner = Runner::new(case, place)?;
-            runner.warm_up()?;
-            runners.push((runner, peak));
+/// The cases that are measured in turn: in two dimensions those that differ in the number of chains alone, else each by itself.
+fn groups(cases: &[Case]) -> Vec<Vec<Case>> {
+    let mut groups: Vec<Vec<Case>> = Vec::new();
+    for &case in cases {
+        let belongs = |group: &&mut Vec<Case>| case.dim == 2 && Case { chains: case.chains, ..group[0] } == case;
+        match groups.iter_mut().find(belongs) {
+            Some(group) => group.push(case),
+            None => groups.push(vec![case]),
         }
     }
-    while !runners.iter().all(|(runner, _)| runner.is_done(RUNS)) {
-        for (runner, _) in runners.iter_mut().filter(|(runner, _)| !runner.is_done(RUNS)) {
+    groups
+}
+
+/// Runs cases everywhere, in turn, so that whatever else the machine does disturbs all of them alike. The rows of each.
+fn measure(cases: &[Case], places: &[(Place, Peak)]) -> Result<Vec<Vec<Row>>> {
+    let mut runners = Vec::new();
+    for case in cases {
+        for (place, peak) in places {
+            if place.threads().is_none() || case.on_cpu() {
+                let mut runner = Runner::new(case, place)?;
+                runner.warm_up()?;
+                runners.push((case, runner, peak));
+            }
+        }
+    }
+    while !runners.iter().all(|(_, runner, _)| runner.is_done(RUNS)) {
+        for (_, runner, _) in runners.iter_mut().filter(|(_, runner, _)| !runner.is_done(RUNS)) {
             runner.run()?;
         }
     }
-    runners
-        .iter()
-        .map(|(runner, peak)| {
-            let first_sample = match runner.place() {
-                Place::Gpu(_) => first_sample_afresh(case)?,
-                Place::Cpu(_) => runner.first_sample,
-            };
-            Ok(Row::new(case, runner, peak, first_sample))
-        })
-        .collect()
+    let row = |(case, runner, peak): &(&Case, Runner, &Peak)| {
+        let first_sample = match runner.place() {
+            Place::Gpu(_) => first_sample_afresh(case)?,
+            Place::Cpu(_) => runner.first_sample,
+        };
+        Ok(Row::new(case, runner, peak, first_sample))
+    };
+    let of = |case: &Case| runners.iter().filter(|(of, ..)| *of == case).map(row).collect();
+    cases.iter().map(of).collect()
 }

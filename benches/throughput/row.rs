@@ -48,6 +48,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) fn is_of(&self, case: &Case) -> bool {
+        (self.energy, self.dim, self.kernel, self.chains) == (case.energy, case.dim, case.kernel, case.chains)
+    }
+
     pub(crate) fn new(case: &Case, runner: &Runner, peak: &Peak, first_sample_seconds: f64) -> Self {
         let report = runner.chains().report();
         let [seconds, seconds_min, seconds_max] = spread(runner.seconds());
