@@ -83,21 +83,21 @@ impl By {
         }
     }
 
-    pub fn loss(self, model: Model) -> Result<Loss> {
+    pub fn loss(self, model: Model, data: &Data) -> Result<Loss> {
         // Of networks all layers take Langevin steps at once; those are not adjusted, so they must be small.
         let steps = |mala: f64, steps| match model {
             Model::Mixture => Contrastive::new(Mala::new(mala), steps),
-            Model::Mlp => Contrastive::new(Ula::new(0.002), 2 * steps),
+            Model::Mlp => Contrastive::new(Ula::new(0.002), 20),
         };
         Ok(match self {
             Self::Cd => Loss::Contrastive(steps(0.08, 10)),
             // Steps as small as the finest of the data: chains that are always refused stand still, and nothing holds the model to them.
             Self::Pcd => Loss::Contrastive(steps(0.01, 20).persistent(512, Start::normal([0.0], 1.5))),
             Self::Ism => Loss::ImplicitScoreMatching,
-            Self::Dsm => Loss::denoising(0.1),
+            // The model learned is that of the points with this noise, which should be small beside their own.
+            Self::Dsm => Loss::denoising(0.05),
             Self::Ssm => Loss::sliced(),
-            // Where there is neither noise nor data the model is free: so noise in all of the box.
-            Self::Nce => Loss::NoiseContrastive { noise: Noise::uniform([-HALF; 2], [HALF; 2])?, ratio: 4 },
+            Self::Nce => Loss::NoiseContrastive { noise: noise(data)?, ratio: 4 },
         })
     }
 }
@@ -129,11 +129,27 @@ impl Model {
     }
 }
 
+/// Noise close to the data, from which a model is harder to tell than from noise everywhere, and a third of it wide: where there is
+/// neither noise nor data a model is free.
+fn noise(data: &Data) -> Result<Noise> {
+    let mut means = at_points(data, COMPONENTS);
+    let mut weights = vec![2.0 / means.len() as f64; means.len()];
+    let mut sds = vec![0.3; means.len()];
+    means.push(vec![0.0; data.dim()]);
+    weights.push(1.0);
+    sds.push(0.4 * HALF);
+    Ok(Noise::mixture(&weights, &means, &sds)?)
+}
+
+/// The first points of the data, each by itself.
+fn at_points(data: &Data, most: usize) -> Vec<Vec<f64>> {
+    let n = data.count();
+    (0..most.min(n)).map(|j| (0..data.dim()).map(|i| f64::from(data.points()[i * n + j])).collect()).collect()
+}
+
 /// A mixture whose components stand at data points.
 fn mixture(data: &Data) -> Result<Arc<dyn Trainable>> {
-    let n = data.count();
-    let mean = |j: usize| (0..data.dim()).map(|i| f64::from(data.points()[i * n + j])).collect::<Vec<_>>();
-    let means: Vec<_> = (0..COMPONENTS.min(n)).map(mean).collect();
+    let means = at_points(data, COMPONENTS);
     Ok(Arc::new(SoftmaxMixture::of(&Mixture::new(&vec![1.0; means.len()], &means, &vec![0.5; means.len()])?)?))
 }
 
@@ -174,7 +190,7 @@ pub fn learn(
     seconds: f64,
     seed: u64,
 ) -> Result<Outcome> {
-    let training = Training::new(by.loss(kind)?, kind.optimizer(updates)).batch(512).average(0.99).seed(seed);
+    let training = Training::new(by.loss(kind, train)?, kind.optimizer(updates)).batch(512).average(0.99).seed(seed);
     let mut trainer = Trainer::new(backend, kind.begin(train, seed)?, training)?;
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates, |now| {
