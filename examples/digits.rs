@@ -48,7 +48,7 @@ struct Anomalies {
     upside_down: f64,
 }
 
-/// Of logistic regression on the held-out digits.
+/// Of the nearest neighbours among the training images, on the held-out ones: by pixels, and by features of the machine and the network.
 #[derive(Serialize)]
 struct Accuracy {
     pixels: f64,
