@@ -125,7 +125,7 @@ pub trait Chains: std::fmt::Debug + Send {
     /// so there is a whole one at any time.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the file cannot be written; device errors. The run can go on after both.
+    /// [`Error::Write`](crate::Error::Write) where the file cannot be written; device errors. The run can go on after both.
     /// Of a lost device the copy is written that [`Setup::spare_copy`] speaks of; [`Error::DeviceLost`](crate::Error::DeviceLost) where
     /// there is none.
     fn save(&self, path: &Path) -> Result<()>;

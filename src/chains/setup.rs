@@ -167,8 +167,8 @@ impl Setup {
     /// The twin of an energy or a kernel in Rust is not part of the comparison; its WGSL and parameters are.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file is damaged, of another version, or of another run, and says what differs; else as
-    /// [`build`](Self::build).
+    /// [`Error::File`] where the file cannot be read; [`Error::Checkpoint`] where it is damaged, of another version, or of another run,
+    /// and says what differs; else as [`build`](Self::build).
     pub fn resume(self, path: impl AsRef<Path>) -> Result<Box<dyn Chains>> {
         Ok(match self.backend.gpu().cloned() {
             Some(gpu) => Box::new(GpuChains::resume(&gpu, self, path.as_ref())?),
