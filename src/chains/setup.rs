@@ -198,7 +198,7 @@ impl Setup {
     ///
     /// # Errors
     /// Settings out of range, dimensions or counts that do not fit, a start that no chain can stand on, a gradient that does not
-    /// fit its energy, WGSL that is wrong, and errors of the device.
+    /// fit its energy, WGSL that is wrong, a [`checkpoint`](Self::checkpoint) that cannot be written, and errors of the device.
     pub fn build(self) -> Result<Box<dyn Chains>> {
         Ok(match self.backend.gpu().cloned() {
             Some(gpu) => Box::new(GpuChains::new(&gpu, self)?),
