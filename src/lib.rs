@@ -25,6 +25,7 @@ pub mod rbm;
 mod schedule;
 mod start;
 pub mod store;
+mod tensors;
 pub mod train;
 pub mod transform;
 

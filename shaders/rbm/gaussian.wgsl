@@ -19,19 +19,11 @@ fn gaussian_draw(unit: u32, first_pair: u32, means: vec4<f32>, at: u32) {
     states_out[at + 3u] = drawn.w;
 }
 
-@compute @workgroup_size(64)
-fn hidden_of_reals(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+// The bias and the inputs times their weights.
+fn sums_of_reals(unit: u32, group: u32) -> Sums {
     let inputs = half_sweep.inputs;
     let outputs = half_sweep.outputs;
     let groups = half_sweep.groups;
-    let unit = id % outputs;
-    let group = id / outputs;
-    if (group >= groups) { return; }
     let start = vec4<f32>(bias[unit]);
     var s0 = start; var s1 = start; var s2 = start; var s3 = start;
     var s4 = start; var s5 = start; var s6 = start; var s7 = start;
@@ -48,15 +40,20 @@ fn hidden_of_reals(
         s6 += w * gaussian_four(at + 24u);
         s7 += w * gaussian_four(at + 28u);
     }
-    let pair = (half_sweep.first_chain >> 1u) + 16u * group;
-    var drawn = draw(unit, pair, s0) | (draw(unit, pair + 2u, s1) << 4u);
-    drawn |= (draw(unit, pair + 4u, s2) << 8u) | (draw(unit, pair + 6u, s3) << 12u);
-    drawn |= (draw(unit, pair + 8u, s4) << 16u) | (draw(unit, pair + 10u, s5) << 20u);
-    drawn |= (draw(unit, pair + 12u, s6) << 24u) | (draw(unit, pair + 14u, s7) << 28u);
-    let at = unit * groups + group;
-    if (clamped[unit] != 0u) { drawn = kept[at]; }
-    states_out[at] = drawn;
-    prove(at, i == inputs);
+    return Sums(s0, s1, s2, s3, s4, s5, s6, s7, i == inputs);
+}
+
+@compute @workgroup_size(64)
+fn hidden_of_reals(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let unit = id % half_sweep.outputs;
+    let group = id / half_sweep.outputs;
+    if (group >= half_sweep.groups) { return; }
+    draw_bits(unit, group, sums_of_reals(unit, group));
 }
 
 @compute @workgroup_size(64)
@@ -66,39 +63,19 @@ fn reals_of_hidden(
     @builtin(local_invocation_index) local: u32,
 ) {
     let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let inputs = half_sweep.inputs;
-    let outputs = half_sweep.outputs;
-    let groups = half_sweep.groups;
-    let unit = id % outputs;
-    let group = id / outputs;
-    if (group >= groups) { return; }
-    let start = vec4<f32>(bias[unit]);
-    var s0 = start; var s1 = start; var s2 = start; var s3 = start;
-    var s4 = start; var s5 = start; var s6 = start; var s7 = start;
-    let none = vec4<f32>(0.0);
-    let off = vec4<u32>(0u);
-    var i = 0u;
-    for (; i < inputs; i++) {
-        let w = vec4<f32>(weights[i * outputs + unit]);
-        let word = vec4<u32>(states_in[i * groups + group]);
-        s0 += select(none, w, (word & vec4<u32>(0x1u, 0x2u, 0x4u, 0x8u)) != off);
-        s1 += select(none, w, (word & vec4<u32>(0x10u, 0x20u, 0x40u, 0x80u)) != off);
-        s2 += select(none, w, (word & vec4<u32>(0x100u, 0x200u, 0x400u, 0x800u)) != off);
-        s3 += select(none, w, (word & vec4<u32>(0x1000u, 0x2000u, 0x4000u, 0x8000u)) != off);
-        s4 += select(none, w, (word & vec4<u32>(0x10000u, 0x20000u, 0x40000u, 0x80000u)) != off);
-        s5 += select(none, w, (word & vec4<u32>(0x100000u, 0x200000u, 0x400000u, 0x800000u)) != off);
-        s6 += select(none, w, (word & vec4<u32>(0x1000000u, 0x2000000u, 0x4000000u, 0x8000000u)) != off);
-        s7 += select(none, w, (word & vec4<u32>(0x10000000u, 0x20000000u, 0x40000000u, 0x80000000u)) != off);
-    }
+    let unit = id % half_sweep.outputs;
+    let group = id / half_sweep.outputs;
+    if (group >= half_sweep.groups) { return; }
+    let means = sums_of_bits(unit, group);
     let pair = (half_sweep.first_chain >> 1u) + 16u * group;
-    let at = (unit * groups + group) * 32u;
-    gaussian_draw(unit, pair, s0, at);
-    gaussian_draw(unit, pair + 2u, s1, at + 4u);
-    gaussian_draw(unit, pair + 4u, s2, at + 8u);
-    gaussian_draw(unit, pair + 6u, s3, at + 12u);
-    gaussian_draw(unit, pair + 8u, s4, at + 16u);
-    gaussian_draw(unit, pair + 10u, s5, at + 20u);
-    gaussian_draw(unit, pair + 12u, s6, at + 24u);
-    gaussian_draw(unit, pair + 14u, s7, at + 28u);
-    prove(unit * groups + group, i == inputs);
+    let at = (unit * half_sweep.groups + group) * 32u;
+    gaussian_draw(unit, pair, means.s0, at);
+    gaussian_draw(unit, pair + 2u, means.s1, at + 4u);
+    gaussian_draw(unit, pair + 4u, means.s2, at + 8u);
+    gaussian_draw(unit, pair + 6u, means.s3, at + 12u);
+    gaussian_draw(unit, pair + 8u, means.s4, at + 16u);
+    gaussian_draw(unit, pair + 10u, means.s5, at + 20u);
+    gaussian_draw(unit, pair + 12u, means.s6, at + 24u);
+    gaussian_draw(unit, pair + 14u, means.s7, at + 28u);
+    prove(unit * half_sweep.groups + group, means.whole);
 }

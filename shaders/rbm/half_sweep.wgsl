@@ -48,19 +48,17 @@ fn prove(at: u32, whole: bool) {
     if (whole && ended) { atomicAdd(&proof[half_sweep.row], 1u); }
 }
 
-@compute @workgroup_size(64)
-fn half_sweep_of(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+// Of a unit, a number for each of the 32 chains of a group; `whole` where the loop that summed them ran to its end.
+struct Sums {
+    s0: vec4<f32>, s1: vec4<f32>, s2: vec4<f32>, s3: vec4<f32>, s4: vec4<f32>, s5: vec4<f32>, s6: vec4<f32>, s7: vec4<f32>,
+    whole: bool,
+}
+
+// The bias and the weights of the inputs that are on.
+fn sums_of_bits(unit: u32, group: u32) -> Sums {
     let inputs = half_sweep.inputs;
     let outputs = half_sweep.outputs;
     let groups = half_sweep.groups;
-    let unit = id % outputs;
-    let group = id / outputs;
-    if (group >= groups) { return; }
     let start = vec4<f32>(bias[unit]);
     var s0 = start; var s1 = start; var s2 = start; var s3 = start;
     var s4 = start; var s5 = start; var s6 = start; var s7 = start;
@@ -79,13 +77,31 @@ fn half_sweep_of(
         s6 += select(none, w, (word & vec4<u32>(0x1000000u, 0x2000000u, 0x4000000u, 0x8000000u)) != off);
         s7 += select(none, w, (word & vec4<u32>(0x10000000u, 0x20000000u, 0x40000000u, 0x80000000u)) != off);
     }
+    return Sums(s0, s1, s2, s3, s4, s5, s6, s7, i == inputs);
+}
+
+// Draws a unit of bits for a group.
+fn draw_bits(unit: u32, group: u32, fields: Sums) {
     let pair = (half_sweep.first_chain >> 1u) + 16u * group;
-    var drawn = draw(unit, pair, s0) | (draw(unit, pair + 2u, s1) << 4u);
-    drawn |= (draw(unit, pair + 4u, s2) << 8u) | (draw(unit, pair + 6u, s3) << 12u);
-    drawn |= (draw(unit, pair + 8u, s4) << 16u) | (draw(unit, pair + 10u, s5) << 20u);
-    drawn |= (draw(unit, pair + 12u, s6) << 24u) | (draw(unit, pair + 14u, s7) << 28u);
-    let at = unit * groups + group;
+    var drawn = draw(unit, pair, fields.s0) | (draw(unit, pair + 2u, fields.s1) << 4u);
+    drawn |= (draw(unit, pair + 4u, fields.s2) << 8u) | (draw(unit, pair + 6u, fields.s3) << 12u);
+    drawn |= (draw(unit, pair + 8u, fields.s4) << 16u) | (draw(unit, pair + 10u, fields.s5) << 20u);
+    drawn |= (draw(unit, pair + 12u, fields.s6) << 24u) | (draw(unit, pair + 14u, fields.s7) << 28u);
+    let at = unit * half_sweep.groups + group;
     if (clamped[unit] != 0u) { drawn = kept[at]; }
     states_out[at] = drawn;
-    prove(at, i == inputs);
+    prove(at, fields.whole);
+}
+
+@compute @workgroup_size(64)
+fn half_sweep_of(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    let unit = id % half_sweep.outputs;
+    let group = id / half_sweep.outputs;
+    if (group >= half_sweep.groups) { return; }
+    draw_bits(unit, group, sums_of_bits(unit, group));
 }

@@ -125,9 +125,9 @@ pub trait Chains: std::fmt::Debug + Send {
     /// so there is a whole one at any time.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the file cannot be written; device errors. The run can go on after both.
-    /// Of a lost device the copy is written that [`Setup::spare_copy`] speaks of; [`Error::DeviceLost`](crate::Error::DeviceLost) where
-    /// there is none.
+    /// [`Error::Write`](crate::Error::Write) where the file cannot be written; [`Error::Checkpoint`](crate::Error::Checkpoint) in the
+    /// midst of a warm-up; device errors. The run can go on after all of them. Of a lost device the copy is written that
+    /// [`Setup::spare_copy`] speaks of; [`Error::DeviceLost`](crate::Error::DeviceLost) where there is none.
     fn save(&self, path: &Path) -> Result<()>;
 
     /// How long to wait for the device before [`Error::Timeout`](crate::Error::Timeout); the CPU reference never waits.

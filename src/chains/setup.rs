@@ -167,8 +167,8 @@ impl Setup {
     /// The twin of an energy or a kernel in Rust is not part of the comparison; its WGSL and parameters are.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file is damaged, of another version, or of another run, and says what differs; else as
-    /// [`build`](Self::build).
+    /// [`Error::File`] where the file cannot be read; [`Error::Checkpoint`] where it is damaged, of another version, or of another run,
+    /// and says what differs; else as [`build`](Self::build).
     pub fn resume(self, path: impl AsRef<Path>) -> Result<Box<dyn Chains>> {
         Ok(match self.backend.gpu().cloned() {
             Some(gpu) => Box::new(GpuChains::resume(&gpu, self, path.as_ref())?),
@@ -198,7 +198,7 @@ impl Setup {
     ///
     /// # Errors
     /// Settings out of range, dimensions or counts that do not fit, a start that no chain can stand on, a gradient that does not
-    /// fit its energy, WGSL that is wrong, and errors of the device.
+    /// fit its energy, WGSL that is wrong, a [`checkpoint`](Self::checkpoint) that cannot be written, and errors of the device.
     pub fn build(self) -> Result<Box<dyn Chains>> {
         Ok(match self.backend.gpu().cloned() {
             Some(gpu) => Box::new(GpuChains::new(&gpu, self)?),

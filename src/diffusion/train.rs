@@ -14,7 +14,7 @@ use crate::{
     energy::Energy,
     error::positive,
     random::{Draws, Stream, key, normal_slots, uniform},
-    store::sealed::{Draft, Sealed},
+    tensors::{Draft, Tensors},
     train::{Memory, Optimizer},
 };
 
@@ -188,7 +188,7 @@ impl Trainer {
     /// Writes parameters, their average, Adam's moments and the step: [`resume`](Self::resume) goes on bit for bit.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut draft = Draft::default();
         let Memory { first, second, steps } = &self.memory;
@@ -197,26 +197,20 @@ impl Trainer {
             draft.put(name, &[values.len()], values.as_slice());
         }
         draft.put("steps", &[1], vec![*steps]);
-        let path = path.as_ref();
-        draft.write(path, "format", FORMAT.into()).map_err(|why| Error::Checkpoint { path: path.into(), why })
+        draft.seal(path.as_ref(), "format", FORMAT.into())
     }
 
     /// This trainer, with the state of one that was saved, of the same network and settings.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be read, is damaged, or is of another network.
+    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or of another network.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let wrong = |why: String| Error::Checkpoint { path: path.into(), why };
-        let mut file = Sealed::open(path).map_err(wrong)?;
-        if file.text("format") != Some(FORMAT) {
-            return Err(wrong(format!("is no checkpoint of training a noise network (its header lacks format = {FORMAT})")));
-        }
-        let shape = [self.params.len()];
-        self.params = file.take("params", &shape).map_err(wrong)?;
-        self.average = file.take("average", &shape).map_err(wrong)?;
-        let (first, second) = (file.take("mean", &shape).map_err(wrong)?, file.take("square", &shape).map_err(wrong)?);
-        self.memory = Memory { first, second, steps: file.take::<u64>("steps", &[1]).map_err(wrong)?[0] };
+        let file = Tensors::open(path.as_ref())?.sealed()?;
+        file.expect("format", FORMAT)?;
+        let values = |name: &str| file.finite(name, &[self.params.len()]);
+        let (params, average) = (values("params")?, values("average")?);
+        self.memory = Memory { first: values("mean")?, second: values("square")?, steps: file.take("steps", &[1])?[0] };
+        (self.params, self.average) = (params, average);
         Ok(self)
     }
 }

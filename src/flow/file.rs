@@ -6,7 +6,7 @@ use super::{Adversarial, Adversary, Contrast, Contrastive, Flow, Likelihood, Tra
 use crate::{
     Backend, Error, Result,
     energy::Energy,
-    store::sealed::{Draft, Sealed, Why},
+    tensors::{Draft, Tensors},
     train::{Memory, Trainable},
 };
 
@@ -48,64 +48,53 @@ fn write(path: &Path, kind: &str, flow: &Flow, memory: Option<&Memory>, pair: Op
     let mut draft = Draft::default();
     draft.put("shape", &[3], [flow.dim, flow.layers.len(), flow.hidden].map(|n| n as u64).to_vec());
     for (name, shape, range) in tensors(flow) {
-        draft.put(&name, &shape, &flow.params[range]);
+        draft.put(name, &shape, &flow.params[range]);
     }
     let memories = [("adam", memory), ("energy.adam", pair.map(|pair| &pair.energy_descent.memory))];
     for (name, memory) in memories.into_iter().filter_map(|(name, memory)| Some((name, memory?))) {
         for (moment, values) in [("first", &memory.first), ("second", &memory.second)] {
-            draft.put(&format!("{name}.{moment}"), &[values.len()], values);
+            draft.put(format!("{name}.{moment}"), &[values.len()], values);
         }
-        draft.put(&format!("{name}.steps"), &[1], vec![memory.steps]);
+        draft.put(format!("{name}.steps"), &[1], vec![memory.steps]);
     }
     if let Some(pair) = pair {
         draft.put("energy.params", &[pair.params.len()], pair.params.as_slice());
         pair.base.iter().for_each(|base| draft.put("base.params", &[base.params.len()], base.params.as_slice()));
     }
-    draft.write(path, KEY, kind.into()).map_err(|why| error(path, why))
+    draft.seal(path, KEY, kind.into())
 }
 
 /// Reads a file of this kind; of a pair, with the energy's so many parameters and whether it corrects a flow.
 fn read(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Result<Saved> {
-    open(path, kind, pair).map_err(|why| error(path, why))
-}
-
-fn open(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Why<Saved> {
-    let mut file = Sealed::open(path)?;
-    match file.text(KEY) {
-        Some(found) if found == kind => {}
-        found => return Err(format!("holds {}, not {kind}", found.unwrap_or("no flow"))),
-    }
+    let file = Tensors::open(path)?.sealed()?;
+    file.expect(KEY, kind)?;
     let shape = file.take::<u64>("shape", &[3])?;
-    let wrong = |e: Error| format!("holds a flow that cannot be: {e}");
+    let wrong = |e: Error| file.wrong(format!("holds a flow that cannot be: {e}"));
     // A damaged shape would ask for much memory; so many parameters the file must have.
     let layers = super::shape(shape[0] as usize, shape[1] as usize, shape[2] as usize).map_err(wrong)?;
     let count = layers.iter().map(|layer| layer.params()).sum();
     let mut flow = Flow { dim: shape[0] as usize, hidden: shape[2] as usize, layers, params: Vec::new() };
     let mut params = Vec::new();
     for (name, shape, _) in tensors(&flow) {
-        params.extend(file.take::<f32>(&name, &shape)?);
+        params.extend(file.finite::<f32>(&name, &shape)?);
     }
     flow.params = vec![0.0; count];
     flow.set_params(&params).map_err(wrong)?;
-    let memory = if kind == FLOW { None } else { Some(remembered(&mut file, "adam", count)?) };
-    let learned = |(params, corrects): (usize, bool)| -> Why<SavedPair> {
+    let memory = if kind == FLOW { None } else { Some(remembered(&file, "adam", count)?) };
+    let learned = |(params, corrects): (usize, bool)| -> Result<SavedPair> {
         Ok(SavedPair {
-            params: file.take::<f32>("energy.params", &[params])?,
-            memory: remembered(&mut file, "energy.adam", params)?,
-            base: if corrects { Some(file.take::<f32>("base.params", &[count])?) } else { None },
+            params: file.finite("energy.params", &[params])?,
+            memory: remembered(&file, "energy.adam", params)?,
+            base: if corrects { Some(file.finite("base.params", &[count])?) } else { None },
         })
     };
     Ok(Saved { flow, memory, pair: pair.map(learned).transpose()? })
 }
 
-fn remembered(file: &mut Sealed, name: &str, count: usize) -> Why<Memory> {
-    let mut take = |moment: &str| file.take::<f64>(&format!("{name}.{moment}"), &[count]);
-    let (first, second) = (take("first")?, take("second")?);
+fn remembered(file: &Tensors, name: &str, count: usize) -> Result<Memory> {
+    let values = |moment: &str| file.finite(&format!("{name}.{moment}"), &[count]);
+    let (first, second) = (values("first")?, values("second")?);
     Ok(Memory { first, second, steps: file.take::<u64>(&format!("{name}.steps"), &[1])?[0] })
-}
-
-fn error(path: &Path, why: String) -> Error {
-    Error::Checkpoint { path: path.into(), why }
 }
 
 const FLOW: &str = "flow 1";
@@ -119,7 +108,7 @@ impl Flow {
     /// `[2 moved][hidden]`, `.skip.weight` `[2 moved][kept]`, `.out.bias`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write(path.as_ref(), FLOW, self, None, None)
     }
@@ -127,7 +116,7 @@ impl Flow {
     /// Reads a flow that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
+    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Ok(read(path.as_ref(), FLOW, None)?.flow)
     }
@@ -137,7 +126,7 @@ impl Likelihood {
     /// Writes the flow and the state of its training: [`resume`](Self::resume) goes on with the same bits.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write(path.as_ref(), LIKELIHOOD, &self.flow, Some(&self.descent.memory), None)
     }
@@ -145,7 +134,7 @@ impl Likelihood {
     /// Goes on from a file, with the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn resume(path: impl AsRef<Path>, settings: Training) -> Result<Self> {
         let saved = read(path.as_ref(), LIKELIHOOD, None)?;
         let mut trainer = Self::new(saved.flow, settings)?;
@@ -158,7 +147,7 @@ impl Variational {
     /// As [`Likelihood::save`].
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write(path.as_ref(), VARIATIONAL, &self.flow, Some(&self.descent.memory), None)
     }
@@ -166,7 +155,7 @@ impl Variational {
     /// Goes on from a file, with the energy and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn resume(path: impl AsRef<Path>, energy: impl Energy + 'static, settings: Training) -> Result<Self> {
         let saved = read(path.as_ref(), VARIATIONAL, None)?;
         let mut trainer = Self::new(energy, saved.flow, settings)?;
@@ -193,7 +182,7 @@ impl Contrastive {
     /// As [`Likelihood::save`], with the energy's parameters and c.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.pair.save(path.as_ref(), CONTRASTIVE)
     }
@@ -201,7 +190,7 @@ impl Contrastive {
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Contrast) -> Result<Self> {
         let learned = (energy.params().len() + 1, settings.correction);
         let Saved { flow, memory, pair } = read(path.as_ref(), CONTRASTIVE, Some(learned))?;
@@ -215,7 +204,7 @@ impl Adversarial {
     /// As [`Likelihood::save`], with the energy's parameters.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file cannot be written.
+    /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.pair.save(path.as_ref(), ADVERSARIAL)
     }
@@ -223,7 +212,7 @@ impl Adversarial {
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Checkpoint`] where the file cannot be read, is damaged, or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Adversary) -> Result<Self> {
         let Saved { flow, memory, pair } = read(path.as_ref(), ADVERSARIAL, Some((energy.params().len(), false)))?;
         let mut trainer = Self::new(backend, energy, flow, settings)?;

@@ -1,7 +1,7 @@
 //! Annealed Langevin dynamics.
 
-use super::{Info, Kernel, State, Step, ula::langevin};
-use crate::{Error, Result, Schedule, energy::Energy, error::positive, random::normal_slots};
+use super::{Info, Kernel, State, Step};
+use crate::{Error, Result, Schedule, energy::Energy, error::positive};
 
 /// Annealed Langevin dynamics (Song and Ermon 2019, Algorithm 1): at each of the noise levels σ₁ > … > σ_L a number of
 /// steps x′ = x − h ∇E_σ(x) + √(2hT) z, where E_σ is the energy of the density convolved with N(0, σ²I). One gradient a
@@ -41,13 +41,10 @@ impl Annealed {
 }
 
 impl Kernel for Annealed {
+    of_langevin!();
+
     fn name(&self) -> &'static str {
         "annealed"
-    }
-
-    /// The transition is that of unadjusted Langevin; only the schedules differ.
-    fn source(&self) -> &'static str {
-        include_str!("../../shaders/kernel/ula.wgsl")
     }
 
     fn validate(&self, _target: &dyn Energy) -> Result<()> {
@@ -61,32 +58,8 @@ impl Kernel for Annealed {
         self.step_size.validate("step size of annealed", positive)
     }
 
-    fn slots(&self, dim: usize) -> u32 {
-        normal_slots(dim)
-    }
-
-    fn step_size(&self) -> &Schedule {
-        &self.step_size
-    }
-
-    fn uses_grad(&self) -> bool {
-        true
-    }
-
-    fn is_unadjusted(&self) -> bool {
-        true
-    }
-
     fn noise_level(&self) -> Option<&Schedule> {
         Some(&self.noise_level)
-    }
-
-    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(Vec::new())
-    }
-
-    fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
-        langevin(step, state, scratch)
     }
 }
 

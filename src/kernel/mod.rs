@@ -44,6 +44,40 @@ macro_rules! of_inner {
         }
     };
 }
+
+/// What every kernel of unadjusted Langevin answers; only the schedules differ.
+macro_rules! of_langevin {
+    () => {
+        fn source(&self) -> &'static str {
+            include_str!("../../shaders/kernel/ula.wgsl")
+        }
+
+        fn slots(&self, dim: usize) -> u32 {
+            crate::random::normal_slots(dim)
+        }
+
+        fn step_size(&self) -> &Schedule {
+            &self.step_size
+        }
+
+        fn uses_grad(&self) -> bool {
+            true
+        }
+
+        fn is_unadjusted(&self) -> bool {
+            true
+        }
+
+        fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
+            Some(Vec::new())
+        }
+
+        fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
+            super::ula::langevin(step, state, scratch)
+        }
+    };
+}
+
 mod annealed;
 mod drift;
 mod hmc;

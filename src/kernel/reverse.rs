@@ -1,7 +1,7 @@
 //! The reverse process of a diffusion: ancestral sampling and DDIM.
 
-use super::{Control, Info, Kernel, State, Step, ula::langevin};
-use crate::{Error, Result, Schedule, Start, diffusion::NoiseSchedule, energy::Energy, random::normal_slots};
+use super::{Control, Info, Kernel, State, Step};
+use crate::{Error, Result, Schedule, Start, diffusion::NoiseSchedule, energy::Energy};
 
 /// The variance of the noise in a step of ancestral sampling (Ho, Jain and Abbeel 2020, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,34 +139,15 @@ pub(super) fn scale(noise_level: &Schedule, step: u64) -> f64 {
 }
 
 impl Kernel for Reverse {
+    of_langevin!();
+
     fn name(&self) -> &'static str {
         "reverse"
-    }
-
-    /// The transition is that of unadjusted Langevin; only the schedules differ.
-    fn source(&self) -> &'static str {
-        include_str!("../../shaders/kernel/ula.wgsl")
     }
 
     /// A noise schedule has been checked.
     fn validate(&self, _target: &dyn Energy) -> Result<()> {
         Ok(())
-    }
-
-    fn slots(&self, dim: usize) -> u32 {
-        normal_slots(dim)
-    }
-
-    fn step_size(&self) -> &Schedule {
-        &self.step_size
-    }
-
-    fn uses_grad(&self) -> bool {
-        true
-    }
-
-    fn is_unadjusted(&self) -> bool {
-        true
     }
 
     fn temperature(&self) -> Option<&Schedule> {
@@ -175,14 +156,6 @@ impl Kernel for Reverse {
 
     fn noise_level(&self) -> Option<&Schedule> {
         Some(&self.noise_level)
-    }
-
-    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(Vec::new())
-    }
-
-    fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
-        langevin(step, state, scratch)
     }
 }
 

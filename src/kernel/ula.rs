@@ -1,7 +1,7 @@
 //! The unadjusted Langevin algorithm.
 
 use super::{Failure, Info, Kernel, State, Step, is_usable};
-use crate::{Error, Result, Schedule, energy::Energy, error::positive, random::normal_slots};
+use crate::{Error, Result, Schedule, energy::Energy, error::positive};
 
 /// The unadjusted Langevin algorithm: x′ = x − h ∇E(x) + √(2hT) z with step size h. One gradient a transition; its law is
 /// biased by O(h). A chain whose next state would not be finite stops at its last finite one.
@@ -38,33 +38,15 @@ impl Ula {
 }
 
 impl Kernel for Ula {
+    of_langevin!();
+
     fn name(&self) -> &'static str {
         "ula"
-    }
-
-    fn source(&self) -> &'static str {
-        include_str!("../../shaders/kernel/ula.wgsl")
     }
 
     fn validate(&self, _target: &dyn Energy) -> Result<()> {
         self.temperature.iter().try_for_each(|t| t.validate("temperature of ula", positive))?;
         self.step_size.validate("step size of ula", positive)
-    }
-
-    fn slots(&self, dim: usize) -> u32 {
-        normal_slots(dim)
-    }
-
-    fn step_size(&self) -> &Schedule {
-        &self.step_size
-    }
-
-    fn uses_grad(&self) -> bool {
-        true
-    }
-
-    fn is_unadjusted(&self) -> bool {
-        true
     }
 
     fn temperature(&self) -> Option<&Schedule> {
@@ -77,14 +59,6 @@ impl Kernel for Ula {
             (&Schedule::Constant(step_size), &Some(Schedule::Constant(temperature))) => Some([step_size, temperature]),
             _ => None,
         }
-    }
-
-    fn spread(&self, _dim: usize) -> Option<Vec<usize>> {
-        Some(Vec::new())
-    }
-
-    fn transition(&self, step: &Step<'_>, state: &mut State, scratch: &mut State) -> Info {
-        langevin(step, state, scratch)
     }
 }
 

@@ -26,17 +26,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use super::sealed::{Draft, Number};
-use super::{
-    sealed::{Sealed, Why, check_place},
-    settings::{Settings, difference, settings},
-};
+use super::settings::{Settings, difference, settings};
+pub(crate) use crate::tensors::{Draft, Number};
 use crate::{
     Error, Result,
     adapt::{self, Adaptation, Adapted, Adapting},
     chains::{Clock, Failed, FailedAt, Ledger, SHOWN_FAILURES, Setup},
     kernel::Failure,
+    tensors::{Tensors, check_place},
 };
+
+/// A result whose error is the reason, as the end of a sentence about the checkpoint.
+type Why<T> = Result<T, String>;
 
 const KEY: &str = "ergodic";
 const FORMAT: &str = "checkpoint";
@@ -52,7 +53,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks that the file can be written.
     pub(crate) fn check(&self) -> Result<()> {
-        check_place(&self.path).map_err(|why| error(&self.path, why))
+        check_place(&self.path)
     }
 }
 
@@ -144,8 +145,12 @@ struct Kind {
     ergodic: String,
 }
 
-fn error(path: &Path, why: String) -> Error {
-    Error::Checkpoint { path: path.into(), why }
+/// What is wrong with the file is wrong with the checkpoint.
+fn of_checkpoint(error: Error) -> Error {
+    match error {
+        Error::Format { path, why } => Error::Checkpoint { path, why },
+        other => other,
+    }
 }
 
 /// Writes a checkpoint; `draft` has the state of the chains and the moments.
@@ -161,7 +166,7 @@ pub(crate) fn write<'a>(
     if setup.kernel.bridge().is_some() {
         return Err(Error::Unsupported("annealed importance sampling keeps no checkpoints: run it again".into()));
     }
-    let frozen = adapted.frozen().map_err(|why| error(path, why))?;
+    let frozen = adapted.frozen().map_err(|why| Error::Checkpoint { path: path.into(), why })?;
     put_ledger(&mut draft, ledger, setup.target.dim());
     let text = Text {
         format: FORMAT.into(),
@@ -171,8 +176,8 @@ pub(crate) fn write<'a>(
         counters,
         warm_up: frozen.map(|(settings, found)| Frozen { settings, found, warmed_up }),
     };
-    let text = serde_json::to_string(&text).map_err(|e| error(path, format!("cannot be written: {e}")))?;
-    draft.write(path, KEY, text).map_err(|why| error(path, why))
+    let text = serde_json::to_string(&text).map_err(|e| Error::Write { path: path.into(), source: e.into() })?;
+    draft.seal(path, KEY, text)
 }
 
 fn put_ledger<'a>(draft: &mut Draft<'a>, ledger: &'a Ledger, dim: usize) {
@@ -189,8 +194,7 @@ fn put_ledger<'a>(draft: &mut Draft<'a>, ledger: &'a Ledger, dim: usize) {
 /// A checkpoint that is sound, of this version, and of the run that `setup` describes.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
-    path: PathBuf,
-    sealed: Sealed,
+    tensors: Tensors,
     pub(crate) counters: Counters,
     /// What a warm-up found.
     pub(crate) frozen: Option<Frozen>,
@@ -202,32 +206,31 @@ impl Checkpoint {
     /// Opens the file and compares its settings with those of `setup`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] where the file is damaged, of another version, or of another run.
+    /// [`Error::File`] where the file cannot be read; [`Error::Checkpoint`] where it is damaged, of another version, or of another run.
     pub(crate) fn open(path: &Path, setup: &Setup, backend: &str) -> Result<Self> {
         let here = settings(setup, backend)?;
         let dim = setup.target.dim();
         let open = || {
-            let sealed = Sealed::open(path)?;
-            let (counters, frozen) = read_text(sealed.text(KEY).unwrap_or_default(), &here)?;
-            frozen.as_ref().map_or(Ok(()), |frozen| frozen.check(dim))?;
-            Ok((sealed, counters, frozen))
+            let tensors = Tensors::open(path)?.sealed()?;
+            let read = read_text(tensors.text(KEY).unwrap_or_default(), &here, dim);
+            let (counters, frozen) = read.map_err(|why| tensors.wrong(why))?;
+            Ok(Self { tensors, counters, frozen, chains: setup.chains, dim })
         };
-        let (sealed, counters, frozen) = open().map_err(|why| error(path, why))?;
-        Ok(Self { path: path.into(), sealed, counters, frozen, chains: setup.chains, dim })
+        open().map_err(of_checkpoint)
     }
 
     /// The values of a tensor of this shape.
-    pub(crate) fn take<T: Number>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
-        self.sealed.take(name, shape).map_err(|why| error(&self.path, why))
+    pub(crate) fn take<T: Number>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
+        self.tensors.take(name, shape).map_err(of_checkpoint)
     }
 
     /// The one number of a tensor.
-    pub(crate) fn take_one(&mut self, name: &str) -> Result<f64> {
+    pub(crate) fn take_one(&self, name: &str) -> Result<f64> {
         Ok(self.take(name, &[1])?[0])
     }
 
-    pub(crate) fn ledger(&mut self) -> Result<Ledger> {
-        self.read_ledger().map_err(|why| error(&self.path, why))
+    pub(crate) fn ledger(&self) -> Result<Ledger> {
+        self.read_ledger().map_err(of_checkpoint)
     }
 
     /// The clock, on a device that has timestamps or not.
@@ -244,21 +247,21 @@ impl Checkpoint {
         }
     }
 
-    fn read_ledger(&mut self) -> Why<Ledger> {
-        let (sealed, chains) = (&mut self.sealed, self.chains);
-        let wrong = |what: &str| format!("contradicts itself in `{what}`");
+    fn read_ledger(&self) -> Result<Ledger> {
+        let (tensors, chains) = (&self.tensors, self.chains);
+        let wrong = |what: &str| tensors.wrong(format!("contradicts itself in `{what}`"));
         let kind = |code: u64| u8::try_from(code).ok().and_then(Failure::from_code);
-        let mut ledger = Ledger { accepted: sealed.take("accepted", &[chains])?, ..Ledger::default() };
-        ledger.acceptance = sealed.take("acceptance", &[1])?[0];
-        let failed = sealed.rows("failed")?.min(chains);
-        for row in sealed.take::<u64>("failed", &[failed, 4])?.chunks_exact(4) {
+        let mut ledger = Ledger { accepted: tensors.take("accepted", &[chains])?, ..Ledger::default() };
+        ledger.acceptance = tensors.take("acceptance", &[1])?[0];
+        let failed = tensors.rows("failed")?.min(chains);
+        for row in tensors.take::<u64>("failed", &[failed, 4])?.chunks_exact(4) {
             let chain = usize::try_from(row[0]).ok().filter(|&chain| chain < chains).ok_or_else(|| wrong("failed"))?;
             let kind = kind(row[3]).ok_or_else(|| wrong("failed"))?;
             ledger.failed.insert(chain, Failed { count: row[1], step: row[2], kind });
         }
-        let shown = sealed.rows("failed_at")?.min(SHOWN_FAILURES);
-        let rows = sealed.take::<u64>("failed_at", &[shown, 3])?;
-        let positions = sealed.take::<f64>("failed_at_positions", &[shown, self.dim])?;
+        let shown = tensors.rows("failed_at")?.min(SHOWN_FAILURES);
+        let rows = tensors.take::<u64>("failed_at", &[shown, 3])?;
+        let positions = tensors.take::<f64>("failed_at_positions", &[shown, self.dim])?;
         for (row, position) in rows.chunks_exact(3).zip(positions.chunks_exact(self.dim)) {
             let kind = kind(row[2]).ok_or_else(|| wrong("failed_at"))?;
             ledger.failed_at.push(FailedAt { chain: row[0], step: row[1], kind, position: position.into() });
@@ -268,7 +271,7 @@ impl Checkpoint {
 }
 
 /// The counters and what a warm-up found, once version and settings are those of this run.
-fn read_text(text: &str, here: &Settings) -> Why<(Counters, Option<Frozen>)> {
+fn read_text(text: &str, here: &Settings, dim: usize) -> Why<(Counters, Option<Frozen>)> {
     let foreign = |e| format!("is no checkpoint of ergodic: {e}");
     let Kind { format, version, ergodic } = serde_json::from_str(text).map_err(foreign)?;
     if format != FORMAT {
@@ -282,5 +285,6 @@ fn read_text(text: &str, here: &Settings) -> Why<(Counters, Option<Frozen>)> {
         return Err(format!("is of another run: {what}. Resume with the settings that the run was built with"));
     }
     text.counters.check()?;
+    text.warm_up.as_ref().map_or(Ok(()), |frozen| frozen.check(dim))?;
     Ok((text.counters, text.warm_up))
 }

@@ -19,7 +19,6 @@
 pub(crate) mod checkpoint;
 mod draws;
 mod npy;
-pub(crate) mod sealed;
 mod settings;
 mod storing;
 #[cfg(feature = "zarr")]

@@ -44,10 +44,10 @@ fn one_whole_file(backend: Backend) {
     assert_eq!(setup.clone().resume(&path).unwrap().steps(), 10);
     let nowhere = folder.path().join("nowhere").join("run.safetensors");
     let e = run.save(&nowhere).unwrap_err();
-    assert!(matches!(&e, Error::Checkpoint { path, .. } if *path == nowhere), "{e}");
+    assert!(matches!(&e, Error::Write { path, .. } if *path == nowhere), "{e}");
     // Known before the run begins.
     let e = setup.clone().checkpoint(&nowhere, Duration::ZERO).build().unwrap_err();
-    assert!(matches!(&e, Error::Checkpoint { path, .. } if *path == nowhere), "{e}");
+    assert!(matches!(&e, Error::Write { path, .. } if *path == nowhere), "{e}");
     assert!(setup.clone().checkpoint(folder.path(), Duration::ZERO).build().is_err());
     run.advance(10).unwrap();
     assert_eq!(run.steps(), 20);

@@ -105,12 +105,14 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 // Damage, and another network.
                 let other = NoiseNetwork::new(2, &[9], Activation::Silu, 1).unwrap();
                 let other = Trainer::new(other, LEVELS, Training::default()).unwrap().resume(&path);
-                assert!(matches!(other, Err(Error::Checkpoint { .. })), "{other:?}");
+                assert!(matches!(other, Err(Error::Format { .. })), "{other:?}");
                 let mut bytes = std::fs::read(&path).unwrap();
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;
                 std::fs::write(&path, bytes).unwrap();
-                assert!(matches!(new().resume(&path), Err(Error::Checkpoint { .. })));
+                assert!(matches!(new().resume(&path), Err(Error::Format { .. })));
+                assert!(matches!(new().resume(folder.path().join("none")), Err(Error::File { .. })));
+                assert!(matches!(part.save(folder.path().join("nowhere").join("a")), Err(Error::Write { .. })));
             }
         })
         .test("what a network cannot be is refused", || {

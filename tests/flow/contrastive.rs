@@ -228,7 +228,7 @@ fn resumed() {
         assert_eq!(half.flow(), whole.flow());
         assert_eq!(half.model().unwrap().params(), whole.model().unwrap().params());
         assert_eq!(half.log_normalizer(), whole.log_normalizer());
-        assert!(matches!(Flow::load(&path), Err(Error::Checkpoint { .. })));
+        assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
     }
 
     let (mut whole, mut half) = (adversarial(), adversarial());

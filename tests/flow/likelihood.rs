@@ -94,16 +94,17 @@ fn resumed() {
     half.advance(&data, 20).unwrap();
     assert_eq!(half, whole);
     // Another kind of file, a damaged one, none.
-    assert!(matches!(Flow::load(&path), Err(Error::Checkpoint { .. })));
+    assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
     whole.flow().save(&path).unwrap();
     assert_eq!(&Flow::load(&path).unwrap(), whole.flow());
-    assert!(matches!(Likelihood::resume(&path, settings.clone()), Err(Error::Checkpoint { .. })));
+    assert!(matches!(Likelihood::resume(&path, settings.clone()), Err(Error::Format { .. })));
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    assert!(matches!(Flow::load(&path), Err(Error::Checkpoint { .. })));
-    assert!(matches!(Flow::load(folder.path().join("none")), Err(Error::Checkpoint { .. })));
+    assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
+    assert!(matches!(Flow::load(folder.path().join("none")), Err(Error::File { .. })));
+    assert!(matches!(half.save(folder.path().join("nowhere").join("a")), Err(Error::Write { .. })));
 }
 
 fn refused() {

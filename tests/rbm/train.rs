@@ -6,6 +6,7 @@ use ergodic::{
     Error,
     rbm::{Data, Negative, Rbm, Reals, States, Trainer, Training},
 };
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::{common::Suite, machine, units};
 
@@ -74,6 +75,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
         })
         .test("a resumed run equals one in one go, bit for bit", resumed)
         .test("damaged files are errors that name the file", damaged)
+        .test("files are those of the crate safetensors", as_others_write)
         .test("grey images train a machine as probabilities; other values are refused", || {
             let rbm = machine(5, 4, 1.0, 3);
             let mut trainer = Trainer::new(rbm.clone(), plain(Negative::Contrastive { sweeps: 1 })).unwrap();
@@ -220,6 +222,30 @@ fn damaged() {
     machine(5, 4, 0.1, 3).save(&damaged).unwrap();
     assert!(Trainer::resume(&damaged, Training::default()).unwrap_err().to_string().contains("no checkpoint"));
     assert!(matches!(Rbm::load(file("missing")), Err(Error::File { .. })));
+    let nowhere = file("nowhere").join("a.safetensors");
+    for result in [trainer.save(&nowhere), trainer.rbm().save(&nowhere)] {
+        assert!(matches!(&result, Err(Error::Write { path, .. }) if *path == nowhere), "{result:?}");
+    }
+}
+
+/// The bytes are those of the crate safetensors, and a number that is not finite is refused in f32 and f64.
+fn as_others_write() {
+    let path = file("others.safetensors");
+    machine(5, 4, 0.1, 3).save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    assert_eq!(safetensors::serialize(tensors, None).unwrap(), bytes);
+    let ones = [1.0f64; 4].map(f64::to_le_bytes).concat();
+    for (last, is_finite) in [(2.0, true), (f64::NAN, false), (1e300, false)] {
+        let w = [&ones[..24], &last.to_le_bytes()].concat();
+        let view = |shape: &[usize], bytes| TensorView::new(Dtype::F64, shape.into(), bytes).unwrap();
+        let tensors = [("W", view(&[2, 2], &w)), ("a", view(&[2], &ones[..16])), ("b", view(&[2], &ones[..16]))];
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        match Rbm::load(&path) {
+            Ok(rbm) => assert!(is_finite && rbm.weights() == [1.0, 1.0, 1.0, 2.0]),
+            Err(e) => assert!(!is_finite && matches!(e, Error::Format { .. }) && e.to_string().contains("`W`"), "{e}"),
+        }
+    }
 }
 
 /// A file whose W lies the other way round says so.
@@ -227,7 +253,7 @@ fn transposed(path: &std::path::Path) {
     let zeros = [0u8; 80];
     let view = |shape: Vec<usize>| {
         let bytes = &zeros[..4 * shape.iter().product::<usize>()];
-        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes).unwrap()
+        TensorView::new(Dtype::F32, shape, bytes).unwrap()
     };
     let tensors = [("W", view(vec![4, 5])), ("a", view(vec![5])), ("b", view(vec![4]))];
     std::fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();

@@ -9,6 +9,7 @@ use ergodic::{
     train::{Contrastive, Data, Loss, Noise, Optimizer, Toy, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
+use safetensors::SafeTensors;
 
 use crate::common::{
     Suite,
@@ -275,6 +276,16 @@ fn damaged() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let _ = resume(&flipped);
     }
+    // The layout is that of the crate safetensors; the first number is of `good.0.average`.
+    let again = safetensors::serialize(SafeTensors::deserialize(&bytes).unwrap().tensors(), None).unwrap();
+    let data = |bytes: &[u8]| bytes[8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize..].to_vec();
+    assert_eq!(data(&again), data(&bytes));
+    let (mut infinite, at) = (bytes.clone(), bytes.len() - data(&bytes).len());
+    infinite[at..at + 8].copy_from_slice(&f64::INFINITY.to_le_bytes());
+    let error = resume(&infinite).unwrap_err().to_string();
+    assert!(error.contains("`good.0.average` that is not finite"), "{error}");
+    let nowhere = folder.path().join("nowhere").join("run.safetensors");
+    assert!(matches!(trainer.save(&nowhere), Err(Error::Write { path, .. }) if path == nowhere));
     // Of another energy, and of another loss.
     let other = Arc::new(CholeskyGaussian::isotropic([0.0; 3], 1.0).unwrap());
     assert!(matches!(Trainer::resume(&Backend::cpu(), other.clone(), training.clone(), &path), Err(Error::Format { .. })));

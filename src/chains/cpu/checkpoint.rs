@@ -30,14 +30,14 @@ impl CpuChains {
         if let Some(frozen) = file.frozen.take() {
             chains.warmed_up = frozen.resume(&mut chains);
         }
-        chains.take_states(&mut file)?;
+        chains.take_states(&file)?;
         if file.counters.draws > 0 {
-            chains.take_moments(&mut file)?;
+            chains.take_moments(&file)?;
         }
         Ok(chains)
     }
 
-    fn take_states(&mut self, file: &mut Checkpoint) -> Result<()> {
+    fn take_states(&mut self, file: &Checkpoint) -> Result<()> {
         let (dim, n, kernel) = (self.dim(), self.setup.chains, self.kernel.clone());
         self.states = vec![State::zeros(dim); n];
         let mut fill = |values: Vec<f64>, of: fn(&mut State) -> &mut [f64]| {
@@ -67,7 +67,7 @@ impl CpuChains {
         Ok(())
     }
 
-    fn take_moments(&mut self, file: &mut Checkpoint) -> Result<()> {
+    fn take_moments(&mut self, file: &Checkpoint) -> Result<()> {
         let n = self.setup.chains;
         let watched = Rows::new(self.dim(), &*self.kernel).watched();
         self.gathered = vec![Gathered { draws: file.counters.draws, ..Gathered::new(watched) }; n];

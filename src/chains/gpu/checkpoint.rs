@@ -32,9 +32,9 @@ impl GpuChains {
             chains.at.warmed_up = frozen.resume(&mut chains);
         }
         chains.at.open_draws = file.counters.open_draws;
-        chains.take_moments(&mut file)?;
+        chains.take_moments(&file)?;
         let positions = file.take("positions", &[chains.dim(), chains.count()])?;
-        let carry = chains.take_carry(&mut file)?;
+        let carry = chains.take_carry(&file)?;
         let all = chains.count();
         let mut first = 0;
         for size in chunk_sizes {
@@ -57,7 +57,7 @@ impl GpuChains {
     }
 
     /// The rows of the carry buffer, `[row][chain]`, of all chains.
-    fn take_carry(&self, file: &mut Checkpoint) -> Result<Vec<f32>> {
+    fn take_carry(&self, file: &Checkpoint) -> Result<Vec<f32>> {
         let (dim, n) = (self.dim(), self.count());
         let mut carry = vec![0f32; self.carried_rows(self.at.open_draws) * n];
         let mut fill = |row: usize, values: Vec<f32>| carry[row * n..row * n + values.len()].copy_from_slice(&values);
@@ -82,7 +82,7 @@ impl GpuChains {
         Ok(carry)
     }
 
-    fn take_moments(&mut self, file: &mut Checkpoint) -> Result<()> {
+    fn take_moments(&mut self, file: &Checkpoint) -> Result<()> {
         let rungs = self.setup.rungs();
         let shape = [self.rows.watched(), self.count() / rungs];
         if file.counters.draws > 0 || self.at.open_draws > 0 {
