@@ -1,8 +1,9 @@
 //! CPU reference against GPU: `cargo bench --bench throughput -- [--quick] [--only TEXT] [--json FILE]`.
 //!
 //! Each case (case.rs) is run on the GPU and on the CPU reference in turn, at least five times, each run at least 0.2 s after a
-//! warm-up; so are the numbers of chains of one energy and kernel in two dimensions, whose costs are compared. A row gives the median with its spread, and the share of what the device itself was measured to do (peak.rs), with
-//! the operations of a transition counted from the formulas (cost.rs).
+//! warm-up; so are the numbers of chains of one energy and kernel in two dimensions, whose costs are compared. A row gives the median
+//! with its spread, and the share of what the device itself was measured to do (peak.rs), with the operations of a transition counted
+//! from the formulas (cost.rs).
 
 #![allow(missing_docs, reason = "a program")]
 

@@ -13,7 +13,7 @@ pub(super) fn params_text(params: usize, cached: bool) -> String {
     if !cached {
         return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
                 fn param(i: u32) -> f32 { return params[i]; }\n\
-                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params(lane: u32) {}\n"
+                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params(local: u32) {}\n"
             .into();
     }
     // Whole lanes are read past the last parameter.
@@ -24,7 +24,7 @@ pub(super) fn params_text(params: usize, cached: bool) -> String {
     format!(
         "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
          var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params(lane: u32) {{\n{fill}}}\n",
+         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params(local: u32) {{\n{fill}}}\n",
         n = 4 * quads,
     )
 }
@@ -50,16 +50,19 @@ pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, s
     let Some(subgroup) = subgroup.filter(|_| uniform && !vectors.is_empty()) else {
         return text
             + "fn lane_of_params(at: u32, block: u32) -> Lane { return own_lane_of_params(at, block); }\n\
-               fn fill_params(lane: u32) {}\n";
+               fn fill_params(local: u32) {}\n";
     };
     // A round is a block for each invocation of a subgroup.
     let rounds = shape.blocks.div_ceil(subgroup);
     let slot = |vector: usize, round: usize| vector * rounds + round;
-    let _ =
-        write!(text, "var<private> blocks_of_params: array<Lane, {}>;\nfn fill_params(lane: u32) {{\n", vectors.len() * rounds);
+    let _ = write!(
+        text,
+        "var<private> blocks_of_params: array<Lane, {}>;\nfn fill_params(local: u32) {{\n",
+        vectors.len() * rounds
+    );
     for (i, at) in vectors.iter().enumerate() {
         for round in 0..rounds {
-            let block = format!("min(lane % {subgroup}u + {}u, BLOCKS - 1u)", round * subgroup);
+            let block = format!("min(local % {subgroup}u + {}u, BLOCKS - 1u)", round * subgroup);
             let _ = writeln!(text, "    blocks_of_params[{}] = own_lane_of_params({at}u, {block});", slot(i, round));
         }
     }

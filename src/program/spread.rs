@@ -51,7 +51,13 @@ pub(super) fn totals_text(shares: usize) -> String {
 }
 
 fn totals_of(shares: usize, suffix: &str, parts: &str) -> String {
-    let mut text = format!("fn totals{suffix}(parts: {parts}) -> {parts} {{\n    var sums = parts;\n    var at = 0u;\n");
+    // `show` shows the parts of all invocations to each other, and says where those of this chain begin, GROUP_CHAINS apart.
+    let mut text = format!(
+        "var<workgroup> parts{suffix}_of_group: array<{parts}, 2u * GROUP>;\n\
+         fn show{suffix}(parts: {parts}) -> u32 {{\n    let at = half + chain_of_group;\n    half = half ^ GROUP;\n    \
+         parts{suffix}_of_group[at + share * GROUP_CHAINS] = parts;\n    workgroupBarrier();\n    return at;\n}}\n\
+         fn totals{suffix}(parts: {parts}) -> {parts} {{\n    var sums = parts;\n    var at = 0u;\n"
+    );
     let mut stride = 1;
     while stride < shares {
         let count = (shares / stride).min(4);
