@@ -137,6 +137,7 @@ impl Task {
             flow_goal: goal,
             cover: None,
             correction: true,
+            alternate: None,
         };
         Ok(Contrastive::new(&Backend::cpu(), Arc::new(self.network.clone()), 0.0, noise, settings)?)
     }

@@ -84,6 +84,15 @@ impl Options {
         Ok(backend)
     }
 
+    /// Where networks are trained whose layers the CPU takes at once as well: the GPU, but for one in software, whose cores are the CPU's and
+    /// which is slower there; with `--backend gpu` any.
+    pub fn for_training(&self, backend: &Backend) -> Backend {
+        match self.backend {
+            On::Best if backend.gpu().is_some_and(Gpu::is_software) => Backend::cpu(),
+            _ => backend.clone(),
+        }
+    }
+
     /// The number of chains: as asked for, else `on_gpu` or `on_cpu`.
     pub fn count(&self, backend: &Backend, on_gpu: usize, on_cpu: usize) -> usize {
         self.chains.unwrap_or(if backend.gpu().is_some() { on_gpu } else { on_cpu })

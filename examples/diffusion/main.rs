@@ -16,7 +16,7 @@ use common::{Density, Options, Picture, progress, thousands};
 use data::{Data, draws};
 use distance::{energy_distance, sliced_wasserstein};
 use ergodic::{
-    Chains, Schedule,
+    Backend, Chains, Schedule,
     diffusion::{NoiseNetwork, NoiseSchedule, Sampler, Trainer, Training, log_likelihood},
     energy::{Energy, Mixture, Params},
     kernel::{Kernel, ProbabilityFlow, Reverse, Variance},
@@ -156,7 +156,7 @@ fn way(sampler: Back, schedule: &NoiseSchedule) -> Result<Way> {
 }
 
 /// A network of two layers of 128, trained on fresh draws of the data.
-fn learn(own: &Own, law: &Mixture, schedule: &NoiseSchedule) -> Result<(NoiseNetwork, Learned)> {
+fn learn(own: &Own, backend: &Backend, law: &Mixture, schedule: &NoiseSchedule) -> Result<(NoiseNetwork, Learned)> {
     let (seed, silu) = (own.options.seed, Activation::Silu);
     let network = match own.energy {
         true => NoiseNetwork::energy(2, &[128, 128], silu, seed)?,
@@ -165,7 +165,9 @@ fn learn(own: &Own, law: &Mixture, schedule: &NoiseSchedule) -> Result<(NoiseNet
     // In a short time many small steps get further than few good ones.
     let (batch, steps, rate) = if own.options.quick { (128, 8_000, 0.012) } else { (512, 12_000, 0.004) };
     let settings = Training { batch, rate: Schedule::cosine(rate, 1e-5, steps), average: 0.99, seed };
-    let mut trainer = Trainer::new(network, schedule.noise_levels(), settings)?;
+    let backend = own.options.for_training(backend);
+    println!("training on: {}", backend.describe());
+    let mut trainer = Trainer::new(&backend, network, schedule.noise_levels(), settings)?;
     let data = draws(law, 50_000, seed, 3);
     let begun = Instant::now();
     let mut loss = 0.0;
@@ -211,7 +213,7 @@ fn main() -> Result<()> {
     let (target, network, learned): (Arc<dyn Energy>, _, _) = match own.exact {
         true => (Arc::new(law.clone()), None, None),
         false => {
-            let (network, learned) = learn(&own, &law, &schedule)?;
+            let (network, learned) = learn(&own, &backend, &law, &schedule)?;
             (Arc::new(network.clone()), Some(network), Some(learned))
         }
     };

@@ -102,7 +102,8 @@ fn main() -> Result<()> {
         );
     };
 
-    let (network, learned) = models::energy(&train, steps, seed)?;
+    let trained_on = options.for_training(&backend);
+    let (network, learned) = models::energy(&trained_on, &train, steps, seed)?;
     let sampling = Instant::now();
     let (samples, frames) = models::sample(&backend, &network, drawn, each, seed)?;
     let energy = judged(learned, &samples, sampling.elapsed().as_secs_f64(), LAST)?;
@@ -131,7 +132,7 @@ fn main() -> Result<()> {
     let schedule = NoiseSchedule::linear(250, 2e-3, 0.04)?;
     // The reverse process starts from noise of mean zero: so around the mean image.
     let centre = pixels::mean(&train);
-    let (network, learned) = models::diffusion(&schedule, &pixels::plus(&train, -1.0, &centre), diffused, seed)?;
+    let (network, learned) = models::diffusion(&trained_on, &schedule, &pixels::plus(&train, -1.0, &centre), diffused, seed)?;
     let sampling = Instant::now();
     let diffused = pixels::plus(&models::denoise(&network, &schedule, n, BACK, seed)?, 1.0, &centre);
     let diffusion = judged(learned, &diffused, sampling.elapsed().as_secs_f64(), 0.0)?;

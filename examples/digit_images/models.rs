@@ -45,20 +45,27 @@ pub fn noise() -> Start {
     Start::normal([0.0], FIRST)
 }
 
-/// An energy at every level, by denoising score matching.
-pub fn energy(data: &[f32], steps: u64, seed: u64) -> Result<(NoiseNetwork, Learned)> {
+/// An energy at every level, by denoising score matching. `backend` is where it is trained.
+pub fn energy(backend: &Backend, data: &[f32], steps: u64, seed: u64) -> Result<(NoiseNetwork, Learned)> {
     let levels = Schedule::geometric(FIRST, LAST, LEVELS as u64);
     let levels: Vec<_> = (0..LEVELS as u64).map(|i| levels.at(i)).collect();
-    learn("energy", NoiseNetwork::energy(PIXELS, &[128, 128], Activation::Silu, seed)?, levels, data, steps, seed)
+    learn(backend, "energy", NoiseNetwork::energy(PIXELS, &[128, 128], Activation::Silu, seed)?, levels, data, steps, seed)
 }
 
 /// A network that predicts the noise of a diffusion.
-pub fn diffusion(schedule: &NoiseSchedule, data: &[f32], steps: u64, seed: u64) -> Result<(NoiseNetwork, Learned)> {
+pub fn diffusion(
+    backend: &Backend,
+    schedule: &NoiseSchedule,
+    data: &[f32],
+    steps: u64,
+    seed: u64,
+) -> Result<(NoiseNetwork, Learned)> {
     let network = NoiseNetwork::new(PIXELS, &[256, 256], Activation::Silu, seed)?;
-    learn("diffusion", network, schedule.noise_levels(), data, steps, seed)
+    learn(backend, "diffusion", network, schedule.noise_levels(), data, steps, seed)
 }
 
 fn learn(
+    backend: &Backend,
     what: &str,
     network: NoiseNetwork,
     levels: Vec<f64>,
@@ -68,7 +75,7 @@ fn learn(
 ) -> Result<(NoiseNetwork, Learned)> {
     let settings = Training { batch: 256, rate: Schedule::cosine(0.003, 1e-5, steps), average: 0.99, seed };
     let batch = settings.batch;
-    let mut trainer = Trainer::new(network, levels, settings)?;
+    let mut trainer = Trainer::new(backend, network, levels, settings)?;
     let begun = Instant::now();
     let mut loss = 0.0;
     for tenth in 1..=10 {

@@ -26,6 +26,7 @@
 //! ```
 
 mod batch;
+mod denoise;
 mod likelihood;
 mod network;
 mod real;

@@ -43,6 +43,9 @@ pub struct Contrast {
     /// Whether the energy corrects the flow q₀ as it begins (Deng et al. 2020): p = q₀(x) exp(−E(x) − c). What the flow knows is then
     /// not learned again, and where q₀ has no mass the model has none.
     pub correction: bool,
+    /// Whose turn it is: below this [`accuracy`](Contest::accuracy), in (½, 1), an update moves the energy and c alone, from there on the
+    /// flow alone, so that neither runs away from the other. None moves both in every update.
+    pub alternate: Option<f64>,
 }
 
 impl Default for Contrast {
@@ -53,6 +56,7 @@ impl Default for Contrast {
             flow_goal: FlowGoal::Contest,
             cover: None,
             correction: false,
+            alternate: None,
         }
     }
 }
@@ -98,6 +102,14 @@ impl Contrastive {
         settings: Contrast,
     ) -> Result<Self> {
         let c = finite("log-normaliser", log_normalizer)? as f32;
+        if let Some(accuracy) = settings.alternate {
+            if !(accuracy > 0.5 && accuracy < 1.0) {
+                return Err(Error::setting("accuracy from which the flow moves", accuracy, "must be above 0.5 and below 1"));
+            }
+            if settings.flow_goal == FlowGoal::Fixed {
+                return Err(Error::setting("alternate", accuracy, "is for a flow that learns; this one is fixed"));
+            }
+        }
         let mut pair = Pair::new(backend, energy, &[c], &settings.energy_optimizer, flow, &settings.training)?;
         let covering = match &settings.cover {
             None => 0,
@@ -150,7 +162,9 @@ impl Contrastive {
 
     /// Updates so far.
     pub fn updates(&self) -> u64 {
-        self.pair.updates()
+        // Taking turns, each moves one of the two.
+        let alone = self.settings.alternate.map_or(0, |_| self.pair.flow_descent.memory.steps);
+        self.pair.updates() + alone
     }
 
     /// Updates by batches of the data, `[dim][point]`, and as many points of noise; the means of what they saw.
@@ -165,11 +179,11 @@ impl Contrastive {
 
     fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
         let (count, seed) = (self.settings.training.batch, self.settings.training.seed);
-        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.pair.updates())?;
+        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.updates())?;
         let cover = self.cover();
         let flow = self.pair.flow.clone();
         let of_data = flow.inverse_pass(&wide(&data))?;
-        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.pair.updates()))?;
+        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.updates()))?;
         let draws = narrow(&drawn.mapped.positions);
         // log f: of data, of the flow's draws, of the cover's.
         let log_flow = [of_data.log_densities(), drawn.log_densities(), flow.log_density(&wide(&cover))?].concat();
@@ -201,12 +215,19 @@ impl Contrastive {
         let value = -on_data.iter().map(|&u| softplus(u)).chain(on_noise.iter().map(|&u| softplus(-u))).sum::<f64>() / n;
         let told = on_data.iter().filter(|&&u| u < 0.0).count() + on_noise.iter().filter(|&&u| u > 0.0).count();
 
-        // Of −V by E + c: q/(p + q) on data, −p/(p + q) on noise.
-        let of_data_energy = on_data.iter().map(|&u| sigmoid(u) / n);
-        let values: Vec<_> = of_data_energy.chain(on_noise.iter().map(|&u| -sigmoid(-u) / n)).collect();
-        let of_constant = values.iter().sum();
-        let (params, energy_descent) = self.pair.step_energy(value, values, &[of_constant])?;
-        if goal != FlowGoal::Fixed {
+        let accuracy = told as f64 / (2.0 * n);
+        let of_the_flow = self.settings.alternate.map(|from| accuracy >= from);
+
+        let energy = if of_the_flow == Some(true) {
+            None
+        } else {
+            // Of −V by E + c: q/(p + q) on data, −p/(p + q) on noise.
+            let of_data_energy = on_data.iter().map(|&u| sigmoid(u) / n);
+            let values: Vec<_> = of_data_energy.chain(on_noise.iter().map(|&u| -sigmoid(-u) / n)).collect();
+            let of_constant = values.iter().sum();
+            Some(self.pair.step_energy(value, values, &[of_constant])?)
+        };
+        if goal != FlowGoal::Fixed && of_the_flow != Some(false) {
             let grad = match goal {
                 FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &pulls)?,
                 _ => of_data.reverse_density(&vec![-n.recip(); count])?.params,
@@ -215,14 +236,16 @@ impl Contrastive {
             self.pair.flow.set_params(&moved)?;
             self.pair.flow_descent = descent;
         }
-        (self.pair.params, self.pair.energy_descent) = (params, energy_descent);
-        Ok([value, told as f64 / (2.0 * n)])
+        if let Some((params, energy_descent)) = energy {
+            (self.pair.params, self.pair.energy_descent) = (params, energy_descent);
+        }
+        Ok([value, accuracy])
     }
 
     /// The cover's points of this update, `[dim][point]`.
     fn cover(&self) -> Vec<f32> {
         let Some((_, cover)) = &self.settings.cover else { return Vec::new() };
-        let key = key(self.settings.training.seed, Stream::Loss, self.pair.updates());
+        let key = key(self.settings.training.seed, Stream::Loss, self.updates());
         let points: Vec<_> = (0..self.covering).map(|p| cover.draw(&Draws::new(key, p as u32, 0))).collect();
         (0..cover.dim()).flat_map(|i| points.iter().map(move |point| point[i])).collect()
     }

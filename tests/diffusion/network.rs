@@ -72,24 +72,28 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             assert!(backend.chains(score(), annealed).count(4).build().is_ok());
         })
         .test("training on normal data finds the best prediction", recovers)
-        .test("a planted fault is found: data of another width", || {
-            let network = trained(NoiseNetwork::new(2, &[32], Activation::Silu, 1).unwrap(), 1, 1.15);
+        .both("a planted fault is found: data of another width", |backend| {
+            let network = trained(&backend, NoiseNetwork::new(2, &[32], Activation::Silu, 1).unwrap(), 1, 1.15);
             let worst =
                 LEVELS.into_iter().flat_map(|sigma| misses(&network, sigma)).fold(0.0, |top: f64, miss| top.max(miss.abs()));
             assert!(worst > 4.0 * MOST_ERROR, "not found: {worst}");
         })
-        .test("training as an energy finds the best prediction", || {
-            let network = trained(NoiseNetwork::energy(2, &[32, 32], Activation::Silu, 1).unwrap(), 1, 1.0);
-            for sigma in LEVELS {
-                let z = off_the_optimum(&network, sigma);
-                assert!(z < 4.0, "at σ = {sigma}: {z} standard errors above the least loss");
+        .both("training as a score or an energy finds the best prediction", |backend| {
+            for network in
+                [NoiseNetwork::new(2, &[32], Activation::Silu, 1), NoiseNetwork::energy(2, &[32, 32], Activation::Silu, 1)]
+            {
+                let network = trained(&backend, network.unwrap(), 1, 1.0);
+                for sigma in LEVELS {
+                    let z = off_the_optimum(&network, sigma);
+                    assert!(z < 4.0, "{} at σ = {sigma}: {z} standard errors above the least loss", network.name());
+                }
             }
         })
-        .test("resumed equals uninterrupted", || {
+        .both("resumed equals uninterrupted", |backend| {
             let data = data(200, 1.0, 9);
             for network in [NoiseNetwork::new(2, &[8], Activation::Silu, 1), NoiseNetwork::energy(2, &[8], Activation::Silu, 1)]
             {
-                let new = || Trainer::new(network.as_ref().unwrap().clone(), LEVELS, Training::default()).unwrap();
+                let new = || Trainer::new(&backend, network.as_ref().unwrap().clone(), LEVELS, Training::default()).unwrap();
                 let mut whole = new();
                 whole.train(&data, 30).unwrap();
                 let folder = tempfile::tempdir().unwrap();
@@ -104,7 +108,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 assert_eq!(resumed.network().unwrap().params(), whole.network().unwrap().params());
                 // Damage, and another network.
                 let other = NoiseNetwork::new(2, &[9], Activation::Silu, 1).unwrap();
-                let other = Trainer::new(other, LEVELS, Training::default()).unwrap().resume(&path);
+                let other = Trainer::new(&backend, other, LEVELS, Training::default()).unwrap().resume(&path);
                 assert!(matches!(other, Err(Error::Format { .. })), "{other:?}");
                 let mut bytes = std::fs::read(&path).unwrap();
                 let middle = bytes.len() / 2;
@@ -117,7 +121,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         })
         .test("what a network cannot be is refused", || {
             let network = || NoiseNetwork::new(2, &[8], Activation::Silu, 1).unwrap();
-            let new = |levels: &[f64], settings| Trainer::new(network(), levels, settings);
+            let new = |levels: &[f64], settings| Trainer::new(&Backend::cpu(), network(), levels, settings);
             let with = |change: fn(&mut Training)| {
                 let mut settings = Training::default();
                 change(&mut settings);
@@ -147,12 +151,32 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             assert!(matches!(diverged, Err(Error::Setting { .. })), "{diverged:?}");
             assert_eq!(wild.steps(), 0);
         })
+        .gpu("a batch larger than the buffers is taken in parts, with the same bits twice", |gpu| {
+            let data = data(200, 1.0, 9);
+            let steps = |backend: &Backend, network: &NoiseNetwork| {
+                let settings = Training { batch: 5_000, ..Training::default() };
+                let mut trainer = Trainer::new(backend, network.clone(), LEVELS, settings).unwrap();
+                (trainer.train(&data, 3).unwrap(), trainer.network().unwrap().params())
+            };
+            for network in [
+                NoiseNetwork::new(2, &[8, 40], Activation::Silu, 1).unwrap(),
+                NoiseNetwork::energy(2, &[8, 40], Activation::Silu, 1).unwrap(),
+            ] {
+                let on_gpu = Backend::gpu_of(gpu.clone());
+                let (loss, params) = steps(&on_gpu, &network);
+                assert_eq!(steps(&on_gpu, &network), (loss, params.clone()));
+                let (expected, on_cpu) = steps(&Backend::cpu(), &network);
+                assert!((loss / expected - 1.0).abs() < 1e-5, "{loss}, not {expected}");
+                let miss = params.iter().zip(&on_cpu).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
+                assert!(miss < 1e-4, "{miss}");
+            }
+        })
         .both("a trained network draws its data", |backend| {
             // Coarse: the law of the samples is the network's, not the data's.
             let schedule = NoiseSchedule::linear(100, 1e-3, 0.2).unwrap();
             let network = NoiseNetwork::new(2, &[32], Activation::Silu, 1).unwrap();
             let settings = Training { batch: 256, rate: 0.005.into(), ..Training::default() };
-            let mut trainer = Trainer::new(network, schedule.noise_levels(), settings).unwrap();
+            let mut trainer = Trainer::new(&Backend::cpu(), network, schedule.noise_levels(), settings).unwrap();
             trainer.train(&data(10_000, 1.0, 9), 1500).unwrap();
             let network = trainer.network().unwrap();
             let kernel = Reverse::ancestral(&schedule, Variance::Posterior);
@@ -205,7 +229,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 [NoiseNetwork::new(2, &[32], Activation::Silu, 1), NoiseNetwork::energy(2, &[32], Activation::Silu, 1)]
             {
                 let settings = Training { batch: 256, rate: 0.005.into(), ..Training::default() };
-                let mut trainer = Trainer::new(network.unwrap(), levels.clone(), settings).unwrap();
+                let mut trainer = Trainer::new(&Backend::cpu(), network.unwrap(), levels.clone(), settings).unwrap();
                 trainer.train(&data(10_000, 1.0, 9), 1500).unwrap();
                 let chains = 2_048;
                 let setup = Backend::cpu().chains(trainer.network().unwrap(), annealed.clone()).count(chains);
@@ -235,10 +259,10 @@ fn data(count: usize, wider: f64, seed: u64) -> Vec<f32> {
 /// Steps of a training.
 const STEPS: u64 = 1500;
 
-fn trained(network: NoiseNetwork, seed: u64, wider: f64) -> NoiseNetwork {
+fn trained(backend: &Backend, network: NoiseNetwork, seed: u64, wider: f64) -> NoiseNetwork {
     let rate = ergodic::Schedule::cosine(0.01, 1e-5, STEPS);
     let settings = Training { batch: 256, rate, seed, ..Training::default() };
-    let mut trainer = Trainer::new(network, LEVELS, settings).unwrap();
+    let mut trainer = Trainer::new(backend, network, LEVELS, settings).unwrap();
     trainer.train(&data(100_000, wider, seed), STEPS).unwrap();
     trainer.network().unwrap()
 }
@@ -296,7 +320,7 @@ const MOST_ERROR: f64 = 0.01;
 /// errors of zero, and the loss within four of the least.
 fn recovers() {
     const TRAININGS: u64 = 24;
-    let network = |seed: u64| trained(NoiseNetwork::new(2, &[32], Activation::Silu, seed).unwrap(), seed, 1.0);
+    let network = |seed: u64| trained(&Backend::cpu(), NoiseNetwork::new(2, &[32], Activation::Silu, seed).unwrap(), seed, 1.0);
     let networks: Vec<_> = (1..=TRAININGS).map(network).collect();
     for sigma in LEVELS {
         let found: Vec<_> = networks.iter().map(|network| misses(network, sigma)).collect();

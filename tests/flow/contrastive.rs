@@ -34,6 +34,15 @@ pub(super) fn add(suite: Suite) -> Suite {
             let Contest { value, accuracy } = trainer.advance(&data(), 20).unwrap();
             assert!((value + 2.0 * LN_2).abs() < 0.01 && (accuracy - 0.5).abs() < 0.02, "V = {value}, accuracy {accuracy}");
         })
+        .test("taking turns: the energy, its normaliser and the flow", || {
+            let settings = Contrast { alternate: Some(0.52), ..settings_for(TURNS, FlowGoal::Contest, 0.02) };
+            let flow = Flow::new(2, 4, 4, 1).unwrap();
+            let mut trainer = Contrastive::new(&Backend::cpu(), Arc::new(Quadratic::start()), 0.0, flow, settings).unwrap();
+            trainer.advance(&data(), TURNS).unwrap();
+            assert_eq!(trainer.updates(), TURNS);
+            learned(&trainer).unwrap();
+            assert!(of_flow(trainer.flow()) < 0.02, "KL(data ‖ flow) = {}", of_flow(trainer.flow()));
+        })
         .test("a flow by likelihood as noise: the energy and its normaliser", || {
             // Slower than against the flow of a contest: after UPDATES the energy is not yet at its optimum (KL 0.006).
             let updates = 4_000;
@@ -105,6 +114,8 @@ pub(super) fn add(suite: Suite) -> Suite {
 }
 
 const UPDATES: u64 = 1_500;
+/// Updates where energy and flow take turns.
+const TURNS: u64 = 3_000;
 
 /// N((1, −½), (2, 0.9; 0.9, 0.7)).
 fn data() -> Vec<f32> {
@@ -138,6 +149,7 @@ fn settings_for(updates: u64, goal: FlowGoal, energy_rate: f64) -> Contrast {
         flow_goal: goal,
         cover: None,
         correction: false,
+        alternate: None,
     }
 }
 
@@ -216,7 +228,8 @@ fn resumed() {
 
     let plain = settings(FlowGoal::Contest, 0.02);
     let cover = Some((0.1, Noise::normal([0.0; 2], [3.0]).unwrap()));
-    for settings in [plain.clone(), Contrast { cover, correction: true, ..plain }] {
+    let turns = Contrast { alternate: Some(0.55), ..plain.clone() };
+    for settings in [plain.clone(), turns, Contrast { cover, correction: true, ..plain }] {
         let new = || Contrastive::new(&cpu, energy(), 0.0, Flow::new(2, 4, 4, 1).unwrap(), settings.clone()).unwrap();
         let (mut whole, mut half) = (new(), new());
         whole.advance(&data, 20).unwrap();
@@ -262,6 +275,12 @@ fn refused() {
         let settings = Contrast { cover: Some((bad, normal(2))), ..Default::default() };
         assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, flow(), settings), Err(Error::Setting { .. })));
     }
+    for bad in [0.5, 1.0, f64::NAN] {
+        let settings = Contrast { alternate: Some(bad), ..Default::default() };
+        assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, flow(), settings), Err(Error::Setting { .. })));
+    }
+    let settings = Contrast { alternate: Some(0.6), flow_goal: FlowGoal::Fixed, ..Default::default() };
+    assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, flow(), settings), Err(Error::Setting { .. })));
     let settings = Contrast { cover: Some((0.5, normal(3))), ..Default::default() };
     assert!(matches!(Contrastive::new(&cpu, energy(), 0.0, flow(), settings), Err(Error::Shape { .. })));
     let settings = Adversary { flow_updates: 0, ..Default::default() };

@@ -57,6 +57,7 @@ fn corrected(data: &[f32], flow: Flow, updates: u64) -> Contrastive {
         flow_goal: FlowGoal::Fixed,
         cover: None,
         correction: true,
+        alternate: None,
     };
     let mut trainer = Contrastive::new(&Backend::cpu(), network, 0.0, flow, settings).unwrap();
     trainer.advance(data, updates).unwrap();
