@@ -70,14 +70,17 @@ impl Denoiser {
         let (inputs, noise) = (whole(units, |part| &part.inputs), whole(dim, |part| &part.noise));
         let params: Vec<f32> = params.iter().map(|&p| p as f32).collect();
         let mut loss = 0.0;
-        // ε becomes ε − z.
-        let mut residual = |first: usize, found: &mut [f32]| {
-            let own = found.len() / dim;
-            for (i, row) in found.chunks_exact_mut(own).enumerate() {
-                row.iter_mut().zip(&noise[i * points + first..]).for_each(|(found, z)| {
-                    *found -= z;
-                    loss += f64::from(*found).powi(2);
-                });
+        // cos θ of the points.
+        let kept = &inputs[dim * points..(dim + 1) * points];
+        let sines = &inputs[(dim + 1) * points..];
+        // v of some points from `first` on becomes ε − z.
+        let mut residual = |first: usize, v: &mut [f32]| {
+            let own = v.len() / dim;
+            for (i, row) in v.chunks_exact_mut(own).enumerate() {
+                for (at, v) in (first..).zip(row) {
+                    *v = sines[at] * inputs[i * points + at] + kept[at] * *v - noise[i * points + at];
+                    loss += f64::from(*v).powi(2);
+                }
             }
         };
         let grad = match self {
@@ -85,22 +88,24 @@ impl Denoiser {
             Self::Score(passes) => {
                 passes.set_params(&params)?;
                 let mut grad = vec![0.0; params.len()];
-                let adjoint = |first: usize, found: &mut [f32]| {
-                    residual(first, found);
-                    found.iter_mut().for_each(|r| *r += *r);
+                let adjoint = |first: usize, v: &mut [f32]| {
+                    residual(first, v);
+                    let own = v.len() / dim;
+                    v.chunks_exact_mut(own).for_each(|row| row.iter_mut().zip(&kept[first..]).for_each(|(r, c)| *r *= 2.0 * c));
                 };
                 passes.add_param_grad(&inputs, adjoint, &mut grad)?;
                 grad
             }
             Self::Energy(passes) => {
                 passes.set_params(&params)?;
-                let (_, mut grads) = passes.energy_and_grad(&inputs)?;
-                grads.truncate(dim * points);
-                residual(0, &mut grads);
+                let (_, mut along) = passes.energy_and_grad(&inputs)?;
+                along.truncate(dim * points);
+                residual(0, &mut along);
                 // Along r, which has no part in the embedding.
-                grads.resize(units * points, 0.0);
-                passes.jets(&inputs, &grads, Order::Slope)?;
-                passes.param_grad(&Adjoints { slopes: vec![2.0; points], ..Adjoints::default() })?
+                along.resize(units * points, 0.0);
+                passes.jets(&inputs, &along, Order::Slope)?;
+                let slopes = kept.iter().map(|&c| 2.0 * f64::from(c)).collect();
+                passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?
             }
         };
         Ok((loss, grad))
@@ -135,23 +140,25 @@ fn part<T: Real>(network: &NoiseNetwork, weights: &Weights<T>, noised: &Noised) 
     let inputs: Vec<T> = noised.inputs.iter().map(|&x| T::of(x)).collect();
     let points = inputs.len() / width;
     let mut grad = vec![0.0; network.network().params_len()];
-    let residual = |found: &[T]| found.iter().zip(&noised.noise).map(|(found, &z)| *found - T::of(z)).collect::<Vec<_>>();
+    let kept = || inputs.chunks_exact(width).map(|seen| T::of(2.0) * seen[dim]);
     let square = |r: &[T]| r.iter().map(|r| r.wide() * r.wide()).sum::<f64>();
     if !network.is_energy() {
         let plain = Batch::forward(weights, &inputs, &[]);
-        let mut residual = residual(plain.output());
+        let mut residual = network.noises_of(&inputs, plain.output().to_vec());
+        residual.iter_mut().zip(&noised.noise).for_each(|(r, &z)| *r -= T::of(z));
         let loss = square(&residual);
-        residual.iter_mut().for_each(|r| *r += *r);
+        residual.chunks_exact_mut(dim).zip(kept()).for_each(|(row, c)| row.iter_mut().for_each(|r| *r *= c));
         plain.reverse(&residual, Some(&mut grad));
         return (loss, grad);
     }
-    // ε = ∇ₓf. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·∇ₓf, twice the slope of f along r.
-    let residual = residual(&network.noises(weights, &inputs));
+    // v = ∇ₓu. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·cos θ ∇ₓu, 2 cos θ times the slope of u along r.
+    let mut residual = network.noises_of(&inputs, network.predictions(weights, &inputs));
+    residual.iter_mut().zip(&noised.noise).for_each(|(r, &z)| *r -= T::of(z));
     let mut directions = vec![T::zero(); inputs.len()];
     for (row, r) in directions.chunks_exact_mut(width).zip(residual.chunks_exact(dim)) {
         row[..dim].copy_from_slice(r);
     }
     let along = Batch::forward(weights, &inputs, &directions);
-    along.reverse(&[vec![T::zero(); points], vec![T::of(2.0); points]].concat(), Some(&mut grad));
+    along.reverse(&vec![T::zero(); points].into_iter().chain(kept()).collect::<Vec<_>>(), Some(&mut grad));
     (square(&residual), grad)
 }

@@ -13,15 +13,16 @@ use crate::{
 /// Doublings of the angle that tells the network the noise level.
 const DOUBLINGS: usize = 6;
 
-/// A network ε(x, θ) that predicts the noise in x = √ᾱ x₀ + √(1 − ᾱ) z, with the angle θ of cos θ = √ᾱ and sin θ = √(1 − ᾱ) for the time.
+/// A network that predicts the noise ε(x, θ) in x = √ᾱ x₀ + √(1 − ᾱ) z, with the angle θ of cos θ = √ᾱ and sin θ = √(1 − ᾱ) for the time.
 ///
 /// It sees x and the embedding cos 2ᵏθ, sin 2ᵏθ for k = 0, …, 5: for a cosine schedule the sinusoidal embedding of t, for any other a
-/// function of t. As an [`Energy`] it is at each noise level σ = tan θ what the reverse process and annealed Langevin dynamics need, in
-/// the coordinates y = x/√ᾱ ([`diffusion`](crate::diffusion)):
+/// function of t. Its output v(x, θ) stands for cos θ z − sin θ x₀, so that ε = sin θ x + cos θ v (Salimans and Ho 2022): where nearly
+/// all of x is noise, what it has not learned hardly matters. As an [`Energy`] it is at each noise level σ = tan θ what the reverse
+/// process and annealed Langevin dynamics need, in the coordinates y = x/√ᾱ ([`diffusion`](crate::diffusion)):
 ///
-/// - [`new`](Self::new): `dim` outputs ε, and ∇E_σ(y) = ε/σ. The score alone is known; the energy reads zero.
-/// - [`energy`](Self::energy): one output f, E_σ(y) = f(x, θ)/sin θ, so that ε = σ ∇E_σ(y) = ∇ₓf: relative probabilities stay available, at
-///   the price of a reverse pass.
+/// - [`new`](Self::new): `dim` outputs v, and ∇E_σ(y) = ε/σ. The score alone is known; the energy reads zero.
+/// - [`energy`](Self::energy): one output u, v = ∇ₓu, E_σ(y) = (½ sin θ ‖x‖² + cos θ u(x, θ))/sin θ, so that ε = σ ∇E_σ(y): relative
+///   probabilities stay available, at the price of a reverse pass.
 ///
 /// At σ = 0, where there is no noise to predict, both are zero.
 ///
@@ -42,7 +43,7 @@ impl NoiseNetwork {
         Self::with_outputs(dim, dim, hidden, activation, seed)
     }
 
-    /// The same with one output, the energy times sin θ.
+    /// The same with one output, of which an energy is made.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -94,24 +95,40 @@ impl NoiseNetwork {
         }
     }
 
+    /// ε of points, `[point][dim]`, from v and what the network saw of them, `[point][unit]`.
+    pub(super) fn noises_of<T: Real>(&self, inputs: &[T], mut v: Vec<T>) -> Vec<T> {
+        for (v, seen) in v.chunks_exact_mut(self.dim).zip(inputs.chunks_exact(self.network.sizes()[0])) {
+            let (c, s) = (seen[self.dim], seen[self.dim + 1]);
+            v.iter_mut().zip(seen).for_each(|(v, &x)| *v = s * x + c * *v);
+        }
+        v
+    }
+
     fn seen(&self, sigma: f64, y: &[f64]) -> Vec<f64> {
         let mut inputs = Vec::new();
         self.inputs(sigma, y.iter().copied(), &mut inputs);
         inputs
     }
 
-    /// ε at y and σ > 0, and f for an energy, else zero.
+    /// ε at y and σ > 0, and E for an energy, else zero.
     fn predict(&self, params: Params<'_>, sigma: f64, y: &[f64]) -> (Vec<f64>, f64) {
         let param = |i: usize| params.get(i);
-        let tape = self.network.forward(&param, [self.seen(sigma, y), Vec::new(), Vec::new()]);
-        let output = tape.output()[0].clone();
-        if !self.is_energy() {
-            return (output, 0.0);
+        let inputs = self.seen(sigma, y);
+        let tape = self.network.forward(&param, [inputs.clone(), Vec::new(), Vec::new()]);
+        let mut noise = tape.output()[0].clone();
+        let mut energy = 0.0;
+        if self.is_energy() {
+            energy = energy_of(&inputs[..self.dim], sigma, noise[0]);
+            [noise, ..] = self.network.reverse(&param, &tape, [vec![1.0], Vec::new(), Vec::new()], None);
+            noise.truncate(self.dim);
         }
-        let [mut below, ..] = self.network.reverse(&param, &tape, [vec![1.0], Vec::new(), Vec::new()], None);
-        below.truncate(self.dim);
-        (below, output[0])
+        (self.noises_of(&inputs, noise), energy)
     }
+}
+
+/// E = ½ ‖x‖² + u/tan θ.
+fn energy_of(x: &[f64], sigma: f64, u: f64) -> f64 {
+    0.5 * x.iter().map(|x| x * x).sum::<f64>() + u / sigma
 }
 
 impl Energy for NoiseNetwork {
@@ -142,8 +159,15 @@ impl Energy for NoiseNetwork {
             let _ = writeln!(inputs, "    a[{at}] = c;\n    a[{}] = s;", at + 1);
             inputs += "    { let t = c * c - s * s; s = 2.0 * c * s; c = t; }\n";
         }
+        let mut square = "    var square = 0.0;\n".to_owned();
+        for i in 0..self.dim {
+            let _ = writeln!(square, "    {{ let x{i} = kept * coordinate(x, {i}u); square += x{i} * x{i}; }}");
+        }
+        if self.is_energy() {
+            inputs += &square;
+        }
         let energy = |at: &str| match self.is_energy() {
-            true => format!("select(0.0, {at}[0] / (max(sigma, 1e-30) * kept), sigma > 0.0)"),
+            true => format!("select(0.0, 0.5 * square + {at}[0] / max(sigma, 1e-30), sigma > 0.0)"),
             false => "0.0".into(),
         };
         let (forward, at) = fused::forward(&self.network, &inputs, false);
@@ -159,9 +183,10 @@ impl Energy for NoiseNetwork {
         );
         let (reverse, noise) = if self.is_energy() { fused::reverse(&self.network) } else { (String::new(), at) };
         text += &reverse;
-        text += "    clear(grad);\n    let scale = select(0.0, 1.0 / max(sigma, 1e-30), sigma > 0.0);\n";
+        // ε/σ = cos θ x + cos θ v/σ.
+        text += "    clear(grad);\n    let on = select(0.0, kept, sigma > 0.0);\n    let scale = on / max(sigma, 1e-30);\n";
         for i in 0..self.dim {
-            let _ = writeln!(text, "    set_coordinate(grad, {i}u, {noise}[{i}] * scale);");
+            let _ = writeln!(text, "    set_coordinate(grad, {i}u, on * kept * coordinate(x, {i}u) + scale * {noise}[{i}]);");
         }
         text += "    return e;\n}\n";
         program.add(&stem, &text)?;
@@ -173,9 +198,10 @@ impl Energy for NoiseNetwork {
         if !self.is_energy() || sigma == 0.0 {
             return 0.0;
         }
-        let input: Jet = [self.seen(sigma, x), Vec::new(), Vec::new()];
+        let inputs = self.seen(sigma, x);
+        let input: Jet = [inputs.clone(), Vec::new(), Vec::new()];
         let tape = self.network.forward(&|i| params.get(i), input);
-        tape.output()[0][0] * (1.0 + sigma * sigma).sqrt() / sigma
+        energy_of(&inputs[..self.dim], sigma, tape.output()[0][0])
     }
 
     fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
@@ -184,9 +210,9 @@ impl Energy for NoiseNetwork {
             grad.fill(0.0);
             return 0.0;
         }
-        let (noise, f) = self.predict(params, sigma, x);
+        let (noise, energy) = self.predict(params, sigma, x);
         grad.iter_mut().zip(noise).for_each(|(g, noise)| *g = noise / sigma);
-        f * (1.0 + sigma * sigma).sqrt() / sigma
+        energy
     }
 
     fn has_noise_levels(&self) -> bool {
@@ -197,7 +223,7 @@ impl Energy for NoiseNetwork {
         self.is_energy()
     }
 
-    /// (√ᾱ/σ) Σᵢ ∂εᵢ/∂xᵢ, by the jets along the axes.
+    /// (√ᾱ/σ) Σᵢ ∂εᵢ/∂xᵢ = √ᾱ (√ᾱ dim + √ᾱ Σᵢ ∂vᵢ/∂xᵢ / σ), by the jets along the axes.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
         let sigma = params.noise_variance().sqrt();
         if sigma == 0.0 {
@@ -212,7 +238,8 @@ impl Energy for NoiseNetwork {
             let output = tape.output();
             if self.is_energy() { output[2][0] } else { output[1][i] }
         };
-        Some((0..x.len()).map(along).sum::<f64>() / ((1.0 + sigma * sigma).sqrt() * sigma))
+        let divergence = (0..x.len()).map(along).sum::<f64>();
+        Some((x.len() as f64 + divergence / sigma) / (1.0 + sigma * sigma))
     }
 
     fn check_gradient(&self) -> bool {

@@ -76,15 +76,17 @@ impl Sampler {
                 }
                 inputs.clear();
                 positions.chunks_exact(dim).for_each(|y| network.inputs(sigma, y.iter().copied(), &mut inputs));
-                let noises = network.noises(weights, &inputs);
+                let predicted = network.predictions(weights, &inputs);
+                // ∇E_σ(y) = ᾱ y + √ᾱ v/σ, of which only v is f32.
+                let kept = 1.0 / (1.0 + sigma * sigma);
                 let (a, temperature) = (f64::from(control.step_size), f64::from(control.temperature));
                 let noise = (2.0 * a * temperature).sqrt();
                 let key = key(seed, Stream::Transition, epochs.epoch(k));
-                for (i, (y, found)) in positions.chunks_exact_mut(dim).zip(noises.chunks_exact(dim)).enumerate() {
+                for (i, (y, v)) in positions.chunks_exact_mut(dim).zip(predicted.chunks_exact(dim)).enumerate() {
                     let chain = (block * TOGETHER + i) as u32;
                     Draws::new(key, chain, epochs.step_in_epoch(k) * slots).normals(0, &mut z);
-                    for ((y, found), z) in y.iter_mut().zip(found).zip(&z) {
-                        *y += noise * z - a / sigma * f64::from(*found);
+                    for ((y, v), z) in y.iter_mut().zip(v).zip(&z) {
+                        *y += noise * z - a * (kept * *y + kept.sqrt() / sigma * f64::from(*v));
                     }
                 }
             }
@@ -94,14 +96,13 @@ impl Sampler {
 }
 
 impl NoiseNetwork {
-    /// ε of inputs `[point][unit]`, `[point][dim]`.
-    pub(super) fn noises<T: Real>(&self, weights: &Weights<T>, inputs: &[T]) -> Vec<T> {
-        let batch = Batch::forward(weights, inputs, &[]);
+    /// v of inputs `[point][unit]`, `[point][dim]`.
+    pub(super) fn predictions<T: Real>(&self, weights: &Weights<T>, inputs: &[T]) -> Vec<T> {
+        let (batch, width) = (Batch::forward(weights, inputs, &[]), self.network().sizes()[0]);
         if !self.is_energy() {
             return batch.output().to_vec();
         }
-        let width = self.network().sizes()[0];
         let below = batch.reverse(&vec![T::one(); inputs.len() / width], None);
-        below.chunks_exact(width).flat_map(|row| row[..self.dim()].to_vec()).collect()
+        below.chunks_exact(width).flat_map(|row| &row[..self.dim()]).copied().collect()
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// A loss that no training comes back from.
 const MOST_LOSS: f64 = 1e30;
-const FORMAT: &str = "ergodic noise training 1";
+const FORMAT: &str = "ergodic noise training 2";
 
 /// How to train. [`Default`]: batches of 512, rate 0.002, averaged over about a thousand steps.
 #[derive(Debug, Clone, PartialEq)]
