@@ -28,6 +28,7 @@ fn main() -> std::process::ExitCode {
         .gpu("512 dimensions, full covariance", |gpu| high_dimension(&gpu, full_covariance(512)))
         .long()
         .gpu("a wrong parameter is found", planted_fault)
+        .gpu("a wrong parameter of any block that is handed round a subgroup is found", planted_block)
         .gpu("far points and cusps", far_points)
         .gpu("a part without density somewhere adds none", outside)
         .both("positions that do not fit are refused", refused)
@@ -52,6 +53,20 @@ fn planted_fault(gpu: Gpu) {
     agree(&gpu, &mixture(0.5), &mixture(0.5), 0.0).unwrap();
     assert!(agree(&gpu, &mixture(0.5), &mixture(0.5001), 0.0).unwrap_err().contains("of the bound"));
     assert!(agree(&gpu, &mixture(0.5), &mixture(0.5001), 0.7).is_err());
+}
+
+/// Above 32 dimensions an invocation of a subgroup reads one block of parameters and hands it to the others.
+fn planted_block(gpu: Gpu) {
+    let dim = 41;
+    let mixture = |wrong: Option<usize>| -> Arc<dyn Energy> {
+        let mut means: Vec<_> = (0..3).map(|j| (0..dim).map(|i| ((i + 3 * j) % 5) as f64 - 2.0).collect::<Vec<_>>()).collect();
+        wrong.into_iter().for_each(|at| means[at / dim][at % dim] += 0.01);
+        Arc::new(Mixture::new(&[1.0; 3], &means, &[1.0; 3]).unwrap())
+    };
+    agree(&gpu, &mixture(None), &mixture(None), 0.0).unwrap();
+    for at in (0..3 * dim).step_by(4) {
+        assert!(agree(&gpu, &mixture(None), &mixture(Some(at)), 0.0).is_err(), "mean {} x[{}]", at / dim, at % dim);
+    }
 }
 
 /// Energies and gradients are finite and right to 10⁻⁵ where the formula lets f32 hold them, and +∞, not NaN, where it does not.
