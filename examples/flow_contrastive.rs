@@ -3,7 +3,7 @@
 //!
 //! An update of the network costs as much as dozens of the flow, so that most of what the second model knows it has from the flow.
 //!
-//! `cargo run --release --example flow_contrastive -- [--flow still|likely|adverse] [--quick] [--json FILE]`
+//! `cargo run --release --example flow_contrastive -- [--flow still|likely|adverse|turns] [--quick] [--json FILE]`
 
 mod common;
 
@@ -29,6 +29,8 @@ use serde::Serialize;
 const BATCH: usize = 256;
 /// Updates that the speed of updates is taken from.
 const TRIAL: u64 = 40;
+/// Share of points told rightly from which on it is the flow's turn.
+const TOLD: f64 = 0.52;
 /// Half the side of the panels, and of the box of quadrature.
 const HALF: f64 = 5.0;
 /// Cells a side of the grids of quadrature for curves; for figures three times as many.
@@ -43,6 +45,8 @@ enum Then {
     Likely,
     /// Makes the contest hard
     Adverse,
+    /// The same in turn with the network, by the share of points told rightly
+    Turns,
 }
 
 /// Does it pay to let the noise of noise-contrastive estimation learn?
@@ -96,6 +100,9 @@ struct Figures {
     acceptance: Option<f64>,
 }
 
+/// What a flow learns, and from which accuracy on, where it takes turns with the network.
+type Role = (FlowGoal, Option<f64>);
+
 /// What all runs share.
 struct Task {
     data: Data,
@@ -126,7 +133,7 @@ impl Task {
     }
 
     /// A trainer of the network as the correction of a noise.
-    fn trainer(&self, noise: Flow, goal: FlowGoal, updates: u64) -> Result<Contrastive> {
+    fn trainer(&self, noise: Flow, (goal, alternate): Role, updates: u64) -> Result<Contrastive> {
         let settings = Contrast {
             training: Training {
                 batch: BATCH,
@@ -137,14 +144,14 @@ impl Task {
             flow_goal: goal,
             cover: None,
             correction: true,
-            alternate: None,
+            alternate,
         };
         Ok(Contrastive::new(&Backend::cpu(), Arc::new(self.network.clone()), 0.0, noise, settings)?)
     }
 
     /// Trains the network, against a noise that took `before` seconds.
-    fn run(&self, name: &'static str, noise: Flow, goal: FlowGoal, updates: u64, before: f64) -> Result<Run> {
-        let mut trainer = self.trainer(noise, goal, updates)?;
+    fn run(&self, name: &'static str, noise: Flow, role: Role, updates: u64, before: f64) -> Result<Run> {
+        let mut trainer = self.trainer(noise, role, updates)?;
         let (mut seconds, mut values, mut divergences) = (before, Vec::new(), Vec::new());
         let mut seen = Contest { value: f64::NAN, accuracy: f64::NAN };
         for moment in 1..=self.moments {
@@ -201,18 +208,20 @@ fn main() -> Result<()> {
         moments: if options.quick { 5 } else { 15 },
     };
 
-    let goal = match then {
-        Then::Still => FlowGoal::Fixed,
-        Then::Likely => FlowGoal::Likelihood,
-        Then::Adverse => FlowGoal::Contest,
+    let fixed = (FlowGoal::Fixed, None);
+    let role = match then {
+        Then::Still => fixed,
+        Then::Likely => (FlowGoal::Likelihood, None),
+        Then::Adverse => (FlowGoal::Contest, None),
+        Then::Turns => (FlowGoal::Contest, Some(TOLD)),
     };
     let (flow, before) = task.flow(flow_updates)?;
-    let learned = Run { flow_updates, ..task.run("flow", flow, goal, updates, before)? };
+    let learned = Run { flow_updates, ..task.run("flow", flow, role, updates, before)? };
     // As many updates as fill the same time.
     let begun = Instant::now();
-    task.trainer(gaussian(&task.data)?, FlowGoal::Fixed, TRIAL)?.advance(task.data.points(), TRIAL)?;
+    task.trainer(gaussian(&task.data)?, fixed, TRIAL)?.advance(task.data.points(), TRIAL)?;
     let more = (learned.seconds / begun.elapsed().as_secs_f64() * TRIAL as f64) as u64;
-    let fixed = task.run("fixed Gaussian", gaussian(&task.data)?, FlowGoal::Fixed, more, 0.0)?;
+    let fixed = task.run("fixed Gaussian", gaussian(&task.data)?, fixed, more, 0.0)?;
 
     // Draws of the model, by proposals of the flow.
     let count = if options.quick { 2_048 } else { options.count(&backend, 16_384, 16_384) };
