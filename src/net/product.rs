@@ -15,6 +15,8 @@ use crate::Gpu;
 const ROWS: usize = 32;
 /// Rows that are stored in a turn.
 const STORED: usize = 4;
+/// Outputs of a narrow layer at most: their sums stand in registers while the layer before is finished.
+pub(super) const NARROW: usize = 4;
 /// Lanes that weights are loaded by; a subgroup may be larger.
 const LANES: usize = 8;
 /// Columns of an invocation in sums over points.
@@ -49,20 +51,45 @@ impl Form {
     }
 }
 
-/// vec4s of the weights of a matrix.
+/// vec4s of the weights and biases of a layer.
 pub(super) fn size(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(ROWS) * inputs.div_ceil(4) * ROWS
+    outputs.div_ceil(ROWS) * (ROWS / 4 + inputs.div_ceil(4) * ROWS)
 }
 
-/// Appends a matrix, `weight(output, input)`: block by block of rows, `[four inputs][row]`.
-pub(super) fn pack((inputs, outputs): (usize, usize), weight: impl Fn(usize, usize) -> f32, packed: &mut Vec<f32>) {
+/// Appends a layer, `weight(output, input)` and `bias(output)`: block by block of rows, `[row]` of the biases, then
+/// `[four inputs][row]`.
+pub(super) fn pack(
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize) -> f32,
+    bias: impl Fn(usize) -> f32,
+    packed: &mut Vec<f32>,
+) {
     for first in (0..outputs).step_by(ROWS) {
+        packed.extend((first..first + ROWS).map(|row| if row < outputs { bias(row) } else { 0.0 }));
         for k in (0..inputs).step_by(4) {
             for row in first..first + ROWS {
                 let value = |k: usize| if row < outputs && k < inputs { weight(row, k) } else { 0.0 };
                 packed.extend([value(k), value(k + 1), value(k + 2), value(k + 3)]);
             }
         }
+    }
+}
+
+/// vec4s of a narrow layer.
+pub(super) fn narrow_size(inputs: usize) -> usize {
+    1 + inputs
+}
+
+/// Appends a narrow layer: the biases of its rows, then `[input][row]`.
+pub(super) fn pack_narrow(
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize) -> f32,
+    bias: impl Fn(usize) -> f32,
+    packed: &mut Vec<f32>,
+) {
+    packed.extend((0..NARROW).map(|row| if row < outputs { bias(row) } else { 0.0 }));
+    for k in 0..inputs {
+        packed.extend((0..NARROW).map(|row| if row < outputs { weight(row, k) } else { 0.0 }));
     }
 }
 
@@ -74,50 +101,113 @@ fn selected(first: usize, tail: &str) -> String {
 }
 
 /// The text of a turn: four terms of all rows of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself), and
-/// `term(row, weight, part)` the text that adds a weight times term `part` of four.
-fn turn(form: Form, load: &dyn Fn(&str) -> String, term: &dyn Fn(usize, &str, usize) -> String) -> String {
+/// `term(row, weight, part, of)` the text that adds a weight times term `part` of four to the sums of a row in group `of` of columns.
+/// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
+fn turn(
+    form: Form,
+    load: &dyn Fn(&str) -> String,
+    groups: usize,
+    term: &dyn Fn(usize, &str, usize, usize) -> String,
+) -> String {
     let mut text = String::new();
     for row in 0..ROWS {
-        let (round, lane) = (row / LANES, row % LANES);
-        if form.subgroups && lane == 0 {
-            let _ = writeln!(text, "            let l{round} = {};", load(&format!("({row}u + lane)")));
+        match form.subgroups {
+            true if row % LANES == 0 => {
+                let _ = writeln!(text, "            let l{} = {};", row / LANES, load(&format!("({row}u + lane)")));
+            }
+            true => {}
+            false => {
+                let _ = writeln!(text, "            let r{row} = {};", load(&format!("{row}u")));
+            }
         }
-        if !form.subgroups {
-            let _ = writeln!(text, "            let r{row} = {};", load(&format!("{row}u")));
-        }
-        for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
-            let weight = match form.subgroups {
-                true => format!("subgroupBroadcast(l{round}.{name}, {lane}u)"),
-                false => format!("r{row}.{name}"),
-            };
-            let _ = writeln!(text, "            let w{row}{name} = {weight};");
-            text += &term(row, &format!("w{row}{name}"), part);
+    }
+    for group in 0..groups {
+        for row in 0..ROWS {
+            for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
+                let weight = match form.subgroups {
+                    true => format!("subgroupBroadcast(l{}.{name}, {}u)", row / LANES, row % LANES),
+                    false => format!("r{row}.{name}"),
+                };
+                let _ = writeln!(text, "            let w{group}_{row}{name} = {weight};");
+                text += &term(row, &format!("w{group}_{row}{name}"), part, group);
+            }
         }
     }
     text
 }
 
-/// The function `apply(layer)`: the sums of a layer for the own columns, `parts` parts of `quads` vec4s each. Returns the turns of its
-/// loops.
-pub(super) fn apply(form: Form, parts: usize, quads: usize) -> String {
+/// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, `parts` parts of `quads`
+/// vec4s each, and what is done with them; `joined` says that the next layer is narrow, of at most `narrow` outputs, and is summed up
+/// meanwhile. Returns the turns of its loops.
+pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> String {
     let each = |line: &dyn Fn(usize, usize) -> String| {
         (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(p, q)| line(p, q)).collect::<String>()
     };
+    let jet = |value: &dyn Fn(usize) -> String| {
+        let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
+        format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
+    };
+    // The sums begin with the biases.
     let mut begin = String::new();
+    for four in 0..ROWS / 4 {
+        let load = |at: &str| format!("weights[block + {at}]");
+        let _ = match form.subgroups {
+            true if four == 0 => writeln!(begin, "        let biases = {};", load("lane")),
+            true => Ok(()),
+            false => writeln!(begin, "        let biases{four} = {};", load(&format!("{four}u"))),
+        };
+    }
     for row in 0..ROWS {
-        begin += &each(&|part, quad| format!("        var s{row}_{part}_{quad} = vec4<f32>(0.0);\n"));
-    }
-    let mut end = String::new();
-    for row in 0..STORED {
-        let stores = each(&|part, quad| {
-            let value = selected(row, &format!("_{part}_{quad}"));
-            format!("                work[own(layer.to + unit{row} * PARTS + {part}u) + {quad}u] = {value};\n")
+        let (four, name) = (row / 4, ["x", "y", "z", "w"][row % 4]);
+        let bias = match form.subgroups {
+            true => format!("subgroupBroadcast(biases.{name}, {four}u)"),
+            false => format!("biases{four}.{name}"),
+        };
+        begin += &each(&|part, quad| {
+            let from = if part == 0 { &bias } else { "0.0" };
+            format!("        var s{row}_{part}_{quad} = vec4<f32>({from});\n")
         });
-        let _ = write!(
-            end,
-            "            let unit{row} = o + stored * {STORED}u + {row}u;\n            if (unit{row} < layer.outputs) {{\n{stores}            }}\n"
-        );
     }
+    let components = || ["x", "y", "z", "w"].into_iter().enumerate().take(narrow);
+    let finish = |function: &str| {
+        let mut text = String::new();
+        for row in 0..STORED {
+            let _ = write!(
+                text,
+                "            let unit{row} = o + stored * {STORED}u + {row}u;\n            if (unit{row} < layer.outputs) {{\n                \
+                 let narrow = weights[next.weights_at + 1u + unit{row}];\n"
+            );
+            for quad in 0..quads {
+                let sums = jet(&|part| selected(row, &format!("_{part}_{quad}")));
+                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, narrow.x)");
+                let _ = writeln!(text, "                let z{quad} = {call};");
+                for (of, name) in components() {
+                    for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
+                        let _ = writeln!(text, "                n{of}_{part}_{quad} += narrow.{name} * z{quad}.{value};");
+                    }
+                }
+            }
+            text += "            }\n";
+        }
+        text
+    };
+    let (activate, reverse) = (finish("activate"), finish("reverse"));
+    let mut narrow_begin = "    let narrow_biases = weights[next.weights_at];\n".to_string();
+    for (of, name) in components() {
+        narrow_begin += &each(&|part, quad| {
+            let from = if part == 0 { format!("narrow_biases.{name}") } else { "0.0".into() };
+            format!("    var n{of}_{part}_{quad} = vec4<f32>({from});\n")
+        });
+    }
+    let narrow_end: String = (0..quads)
+        .map(|quad| {
+            let sums = jet(&|part| {
+                (1..narrow)
+                    .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)"))
+            });
+            format!("        store(next.to + unit * PARTS, {quad}u, {sums});\n")
+        })
+        .collect();
     let loads: String = (0..4)
         .map(|term| {
             let rows = each(&|part, quad| {
@@ -126,53 +216,69 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize) -> String {
             format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * PARTS * row;\n{rows}")
         })
         .collect();
-    let turn = turn(form, &|row| format!("weights[block + k * {ROWS}u + {row}]"), &|row, weight, term| {
-        each(&|part, quad| {
+    let turn =
+        turn(form, &|row| format!("weights[block + k * {ROWS}u + {row}]"), parts * quads, &|row, weight, term, group| {
+            let (part, quad) = (group / quads, group % quads);
             format!(
                 "            s{row}_{part}_{quad} = fma(vec4<f32>({weight}), t{term}_{part}_{quad}, s{row}_{part}_{quad});\n"
             )
-        })
-    });
+        });
     format!(
-        "fn apply(layer: Layer) -> u32 {{
+        "fn apply(layer: Layer, next: Layer, joined: bool) -> u32 {{
     let quads = (layer.inputs + 3u) / 4u;
     let source = own(layer.source);
     let row = own(layer.source + 1u) - source;
     var turns = 0u;
     var block = layer.weights_at;
-    for (var o = 0u; o < layer.outputs; o += {ROWS}u) {{
-{begin}        for (var k = 0u; k < quads; k++) {{
+{narrow_begin}    for (var o = 0u; o < layer.outputs; o += {ROWS}u) {{
+{begin}        block += {fours}u;
+        for (var k = 0u; k < quads; k++) {{
 {loads}{turn}            turns += 1u;
         }}
-        for (var stored = 0u; stored < {}u; stored++) {{
-{end}            turns += 1u;
+        // Two loops, since a branch that is not taken costs as much as one that is.
+        let activated = select(0u, {stored}u, layer.finish == ACTIVATE);
+        for (var stored = 0u; stored < activated; stored++) {{
+{activate}            turns += 1u;
+        }}
+        for (var stored = 0u; stored < {stored}u - activated; stored++) {{
+{reverse}            turns += 1u;
         }}
         block += quads * {ROWS}u;
+    }}
+    let rows = select(0u, next.outputs, joined);
+    for (var unit = 0u; unit < rows; unit++) {{
+{narrow_end}        turns += 1u;
     }}
     return turns;
 }}
 
-fn expected_turns(layer: Layer) -> u32 {{
-    return ((layer.inputs + 3u) / 4u + {}u) * ((layer.outputs + {ROWS}u - 1u) / {ROWS}u);
+fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
+    return ((layer.inputs + 3u) / 4u + {stored}u) * ((layer.outputs + {ROWS}u - 1u) / {ROWS}u) + select(0u, next.outputs, joined);
 }}
 
 ",
-        ROWS / STORED,
-        ROWS / STORED,
+        fours = ROWS / 4,
+        stored = ROWS / STORED,
     )
 }
 
-/// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts. A workgroup takes 32 rows and
-/// some columns, over a slice of the points; the host adds up the slices.
+/// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts, and in a row after the last
+/// Σ b[column][point] of the first part alone, for the biases. A workgroup takes 32 rows and some columns, over a slice of the points;
+/// the host adds up the slices.
 pub(super) fn sum_over_points(form: Form) -> String {
     let columns = 0..SUM_COLUMNS;
     let mut begin = String::new();
     let mut end = String::new();
     let mut loads = String::new();
+    let mut biases = String::new();
     for row in 0..ROWS {
         for j in columns.clone() {
             let _ = writeln!(begin, "    var s{row}_{j} = 0.0;");
         }
+    }
+    for j in columns.clone() {
+        let _ = writeln!(begin, "    var b{j} = vec4<f32>(0.0);");
+        let _ = writeln!(biases, "            b{j} = fma(vec4<f32>(first_part), t{j}, b{j});");
     }
     for row in 0..STORED {
         let quad = |first: usize| (first..first + 4).map(|j| selected(row, &format!("_{j}"))).collect::<Vec<_>>().join(", ");
@@ -190,10 +296,15 @@ pub(super) fn sum_over_points(form: Form) -> String {
         );
     }
     let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * PARTS + part, block) + quad]");
-    let turn = turn(form, &row, &|row, weight, term| {
+    let turn = turn(form, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
         let name = ["x", "y", "z", "w"][term];
-        columns.clone().map(|j| format!("            s{row}_{j} = fma({weight}, t{j}.{name}, s{row}_{j});\n")).collect()
+        let columns = 4 * group..4 * (group + 1);
+        columns.map(|j| format!("            s{row}_{j} = fma({weight}, t{j}.{name}, s{row}_{j});\n")).collect()
     });
+    let summed = |first: usize| {
+        let columns = (first..first + 4).map(|j| format!("dot(b{j}, vec4<f32>(1.0))"));
+        columns.collect::<Vec<_>>().join(", ")
+    };
     format!(
         "// The first vec4 of a row in the columns of a workgroup.
 fn place(row: u32, block: u32) -> u32 {{
@@ -213,16 +324,23 @@ fn place(row: u32, block: u32) -> u32 {{
         for (var k = 0u; k < quads; k++) {{
             let part = k / (GROUP * QUADS);
             let quad = k % (GROUP * QUADS);
-{loads}{turn}            turns += 1u;
+            let first_part = select(0.0, 1.0, part == 0u);
+{loads}{biases}{turn}            turns += 1u;
         }}
     }}
     let at = s.sums_at + group.z * s.sums_slice + (group.x * GROUP + local) * 2u;
+    if (group.y == 0u) {{
+        sums[at + s.rows * s.sums_row] = vec4<f32>({});
+        sums[at + s.rows * s.sums_row + 1u] = vec4<f32>({});
+    }}
     for (var stored = 0u; stored < {stored}u; stored++) {{
 {end}        turns += 1u;
     }}
     prove(group.z * 65536u + group.y * 256u + first_unit, turns, (last - first) * quads + {stored}u);
 }}
 ",
+        summed(0),
+        summed(4),
         head = form.head("sum_over_points"),
         stored = ROWS / STORED,
     )
