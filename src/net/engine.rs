@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{
     Network,
     plan::Plan,
-    product::{Form, SUM_COLUMNS, SUM_ROWS},
+    product::{Form, SUM_COLUMNS, sum_rows},
 };
 use crate::{
     Error, Gpu, Result,
@@ -59,8 +59,8 @@ pub(super) enum Pass {
     Layers(usize),
     /// Takes points to the energy and its gradient.
     Gradient,
-    /// Sums over points.
-    Sums(usize),
+    /// Sums over points, for jets of so many parts and so many rows a workgroup.
+    Sums(usize, usize),
     /// Langevin steps.
     Langevin,
 }
@@ -239,7 +239,7 @@ impl Engine {
             Pass::Layers(parts) => ("pass_of_layers", self.plan(parts).pass(false)),
             Pass::Gradient => ("pass_of_layers", self.plan(1).pass(true)),
             Pass::Langevin => ("langevin", self.plan(1).langevin()),
-            Pass::Sums(parts) => ("sum_over_points", self.plan(parts).sum_over_points()),
+            Pass::Sums(parts, rows) => ("sum_over_points", self.plan(parts).sum_over_points(rows)),
         };
         let module = self.gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(entry),
@@ -287,7 +287,7 @@ impl Engine {
                 false => [(adjoint, outputs), (input, inputs)],
             };
             let groups = units.div_ceil(SUM_COLUMNS * self.form.workgroup);
-            let row_groups = rows.div_ceil(SUM_ROWS);
+            let row_groups = rows.div_ceil(sum_rows(rows));
             let row = groups * self.form.workgroup * SUM_COLUMNS / 4;
             let blocks = columns / plan.points_a_group();
             let wanted = SUM_GROUPS[usize::from(!self.gpu.is_software())].div_ceil(groups * row_groups).clamp(1, blocks);
@@ -306,7 +306,11 @@ impl Engine {
                 blocks: blocks as u32,
                 ..self.settings(plan, columns, 0)
             };
-            dispatches.push(Dispatch { pass: Pass::Sums(plan.parts), settings, groups: [groups, row_groups, slices] });
+            dispatches.push(Dispatch {
+                pass: Pass::Sums(plan.parts, sum_rows(rows)),
+                settings,
+                groups: [groups, row_groups, slices],
+            });
             layers.push(LayerSums { at, row, slice, slices, by_output });
             at += slice * slices;
         }

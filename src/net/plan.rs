@@ -236,8 +236,8 @@ impl Plan {
         .concat()
     }
 
-    /// The program of sums over points.
-    pub(super) fn sum_over_points(&self) -> String {
-        self.base(false) + &product::sum_over_points(self.form)
+    /// The program of sums over points, so many rows a workgroup.
+    pub(super) fn sum_over_points(&self, rows: usize) -> String {
+        self.base(false) + &product::sum_over_points(self.form, rows)
     }
 }

@@ -93,24 +93,25 @@ pub(super) fn pack_narrow(
     }
 }
 
-/// `s<row><tail>` of the row that `stored` selects among those that are `STORED` apart, counted from `first`.
-fn selected(first: usize, tail: &str) -> String {
-    (1..ROWS / STORED).fold(format!("s{first}{tail}"), |text, turn| {
+/// `s<row><tail>` of the row that `stored` selects among those of `rows` that are `STORED` apart, counted from `first`.
+fn selected(rows: usize, first: usize, tail: &str) -> String {
+    (1..rows / STORED).fold(format!("s{first}{tail}"), |text, turn| {
         format!("select({text}, s{}{tail}, stored == {turn}u)", first + turn * STORED)
     })
 }
 
-/// The text of a turn: four terms of all rows of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself), and
+/// The text of a turn: four terms of all `rows` of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself), and
 /// `term(row, weight, part, of)` the text that adds a weight times term `part` of four to the sums of a row in group `of` of columns.
 /// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
 fn turn(
     form: Form,
+    rows: usize,
     load: &dyn Fn(&str) -> String,
     groups: usize,
     term: &dyn Fn(usize, &str, usize, usize) -> String,
 ) -> String {
     let mut text = String::new();
-    for row in 0..ROWS {
+    for row in 0..rows {
         match form.subgroups {
             true if row % LANES == 0 => {
                 let _ = writeln!(text, "            let l{} = {};", row / LANES, load(&format!("({row}u + lane)")));
@@ -122,7 +123,7 @@ fn turn(
         }
     }
     for group in 0..groups {
-        for row in 0..ROWS {
+        for row in 0..rows {
             for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
                 let weight = match form.subgroups {
                     true => format!("subgroupBroadcast(l{}.{name}, {}u)", row / LANES, row % LANES),
@@ -170,20 +171,32 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
     }
     let components = || ["x", "y", "z", "w"].into_iter().enumerate().take(narrow);
     let finish = |function: &str| {
-        let mut text = String::new();
+        let mut text = "            let first = o + stored * {STORED}u;\n".replace("{STORED}", &STORED.to_string());
         for row in 0..STORED {
-            let _ = write!(
-                text,
-                "            let unit{row} = o + stored * {STORED}u + {row}u;\n            if (unit{row} < layer.outputs) {{\n                \
-                 let narrow = weights[next.weights_at + 1u + unit{row}];\n"
-            );
+            let load = |row: &str| format!("weights[next.weights_at + 1u + first + {row}]");
+            let _ = match form.subgroups {
+                true if row == 0 => writeln!(text, "            let narrow = {};", load(&format!("lane % {STORED}u"))),
+                true => Ok(()),
+                false => writeln!(text, "            let narrow{row} = {};", load(&format!("{row}u"))),
+            };
+        }
+        for row in 0..STORED {
+            let _ =
+                write!(text, "            let unit{row} = first + {row}u;\n            if (unit{row} < layer.outputs) {{\n");
+            let narrow = |name: &str| match form.subgroups {
+                true => format!("subgroupBroadcast(narrow.{name}, {row}u)"),
+                false => format!("narrow{row}.{name}"),
+            };
+            for (_, name) in components() {
+                let _ = writeln!(text, "                let n{name} = {};", narrow(name));
+            }
             for quad in 0..quads {
-                let sums = jet(&|part| selected(row, &format!("_{part}_{quad}")));
-                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, narrow.x)");
+                let sums = jet(&|part| selected(ROWS, row, &format!("_{part}_{quad}")));
+                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, nx)");
                 let _ = writeln!(text, "                let z{quad} = {call};");
                 for (of, name) in components() {
                     for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
-                        let _ = writeln!(text, "                n{of}_{part}_{quad} += narrow.{name} * z{quad}.{value};");
+                        let _ = writeln!(text, "                n{of}_{part}_{quad} += n{name} * z{quad}.{value};");
                     }
                 }
             }
@@ -217,7 +230,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
         })
         .collect();
     let turn =
-        turn(form, &|row| format!("weights[block + k * {ROWS}u + {row}]"), parts * quads, &|row, weight, term, group| {
+        turn(form, ROWS, &|row| format!("weights[block + k * {ROWS}u + {row}]"), parts * quads, &|row, weight, term, group| {
             let (part, quad) = (group / quads, group % quads);
             format!(
                 "            s{row}_{part}_{quad} = fma(vec4<f32>({weight}), t{term}_{part}_{quad}, s{row}_{part}_{quad});\n"
@@ -263,15 +276,15 @@ fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
 }
 
 /// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts, and in a row after the last
-/// Σ b[column][point] of the first part alone, for the biases. A workgroup takes 32 rows and some columns, over a slice of the points;
+/// Σ b[column][point] of the first part alone, for the biases. A workgroup takes `rows` rows and some columns, over a slice of the points;
 /// the host adds up the slices.
-pub(super) fn sum_over_points(form: Form) -> String {
+pub(super) fn sum_over_points(form: Form, rows: usize) -> String {
     let columns = 0..SUM_COLUMNS;
     let mut begin = String::new();
     let mut end = String::new();
     let mut loads = String::new();
     let mut biases = String::new();
-    for row in 0..ROWS {
+    for row in 0..rows {
         for j in columns.clone() {
             let _ = writeln!(begin, "    var s{row}_{j} = 0.0;");
         }
@@ -281,7 +294,8 @@ pub(super) fn sum_over_points(form: Form) -> String {
         let _ = writeln!(biases, "            b{j} = fma(vec4<f32>(first_part), t{j}, b{j});");
     }
     for row in 0..STORED {
-        let quad = |first: usize| (first..first + 4).map(|j| selected(row, &format!("_{j}"))).collect::<Vec<_>>().join(", ");
+        let quad =
+            |first: usize| (first..first + 4).map(|j| selected(rows, row, &format!("_{j}"))).collect::<Vec<_>>().join(", ");
         let _ = writeln!(
             end,
             "        let row{row} = first_row + stored * {STORED}u + {row}u;\n        if (row{row} < s.rows) {{\n            let out = at + row{row} * s.sums_row;\n            sums[out] = vec4<f32>({});\n            sums[out + 1u] = vec4<f32>({});\n        }}",
@@ -296,7 +310,7 @@ pub(super) fn sum_over_points(form: Form) -> String {
         );
     }
     let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * PARTS + part, block) + quad]");
-    let turn = turn(form, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
+    let turn = turn(form, rows, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
         let name = ["x", "y", "z", "w"][term];
         let columns = 4 * group..4 * (group + 1);
         columns.map(|j| format!("            s{row}_{j} = fma({weight}, t{j}.{name}, s{row}_{j});\n")).collect()
@@ -315,7 +329,7 @@ fn place(row: u32, block: u32) -> u32 {{
 
 {head}    let s = settings;
     let first_unit = (group.x * GROUP + local) * {SUM_COLUMNS}u;
-    let first_row = group.y * {ROWS}u;
+    let first_row = group.y * {rows}u;
     let first = group.z * s.slice_blocks;
     let last = min(first + s.slice_blocks, s.blocks);
     let quads = PARTS * GROUP * QUADS;
@@ -342,9 +356,11 @@ fn place(row: u32, block: u32) -> u32 {{
         summed(0),
         summed(4),
         head = form.head("sum_over_points"),
-        stored = ROWS / STORED,
+        stored = rows / STORED,
     )
 }
 
-/// Rows of a workgroup of sums over points.
-pub(super) const SUM_ROWS: usize = ROWS;
+/// Rows of a workgroup of sums over points, of which there are so many.
+pub(super) fn sum_rows(rows: usize) -> usize {
+    if rows <= NARROW { NARROW } else { ROWS }
+}
