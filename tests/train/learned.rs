@@ -60,6 +60,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         })
         .test("a run that diverges goes back, and ends in an error that says so", diverges)
         .both("chains that no longer move are told of", stuck)
+        .test("an energy that goes flat is told of", flat)
         .test("a run is the same twice, and when its parts are", twice)
         .gpu("a run on the GPU is the same twice", |gpu| same_twice(&Backend::gpu_of(gpu)))
 }
@@ -286,6 +287,48 @@ fn stuck(backend: Backend) {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::Diverged { .. }) && error.to_string().contains("moved a chain"), "{error}");
         assert!(most_gap < 1e4, "{most_gap}");
+    }
+}
+
+/// An energy that goes flat has no gap, and its chains move. One does so by contrastive divergence upside down, from a model wider than the
+/// data, and one by a regularization that holds all energies at zero.
+fn flat() {
+    let started = |sd: f64, fault| -> Arc<dyn Trainable> {
+        Arc::new(Faulty { inner: Arc::new(CholeskyGaussian::isotropic([0.0, 0.0], sd).unwrap()), fault })
+    };
+    let none = |loss: Loss| Training { most_rollbacks: 0, ..Training::new(loss, Optimizer::adam(0.03)).batch(POINTS) };
+    let new = |model, training| Trainer::new(&Backend::cpu(), model, training).unwrap();
+    let says = |error: Error| {
+        let text = error.to_string();
+        assert!(matches!(error, Error::Diverged { rollbacks: 1, .. }) && text.contains("gone flat"), "{text}");
+        text
+    };
+    let held = Contrastive::new(Mala::new(0.3), 2).energy_regularization(100.0);
+    let mut most_gap = 0.0f64;
+    let mut upside_down = new(started(1.2, Fault::Sign), none(cd(Negatives::Data)));
+    let found = upside_down.run_with(&data(0), 2_000, |update| {
+        most_gap = most_gap.max(update.gap.unwrap_or(0.0).abs());
+        ControlFlow::Continue(())
+    });
+    let whole = says(found.unwrap_err());
+    assert!(most_gap < 2.0, "{most_gap}");
+    says(new(started(1.2, Fault::None), none(Loss::Contrastive(held))).run(&data(0), 2_000).unwrap_err());
+    // Also where the run was interrupted.
+    let before = upside_down.updates() - 30;
+    let mut part = new(started(1.2, Fault::Sign), none(cd(Negatives::Data)));
+    part.run(&data(0), before).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    part.save(file.path()).unwrap();
+    let training = none(cd(Negatives::Data));
+    let mut rest = Trainer::resume(&Backend::cpu(), started(1.2, Fault::Sign), training, file.path()).unwrap();
+    assert_eq!(says(rest.run(&data(0), 2_000).unwrap_err()), whole);
+    assert_eq!(rest.updates(), upside_down.updates());
+    // One that is flat in the beginning is none that went flat, and learns.
+    for loss in [cd(Negatives::Data), cd(persistent())] {
+        let mut trainer = new(started(20.0, Fault::None), none(loss));
+        trainer.run(&data(0), 300).unwrap();
+        let found = start().reparametrised(&trainer.params()).unwrap();
+        assert!((found.precision()[0] - precision(0.0)[0]).abs() < 0.5, "{:?}", found.precision());
     }
 }
 
