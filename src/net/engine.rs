@@ -7,7 +7,8 @@ use bytemuck::{Pod, Zeroable};
 use super::{
     Network,
     plan::Plan,
-    product::{Form, SUM_COLUMNS, sum_rows},
+    product::Form,
+    sums::{SUM_COLUMNS, sum_rows},
 };
 use crate::{
     Error, Gpu, Result,

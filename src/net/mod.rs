@@ -12,6 +12,7 @@ pub(crate) mod network;
 mod passes;
 mod plan;
 mod product;
+mod sums;
 
 pub use activation::Activation;
 pub use langevin::{Langevin, Walk, Walked};

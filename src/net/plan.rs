@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{
     Network,
     product::{self, Form, NARROW},
+    sums,
 };
 
 /// A layer as the passes read it; the same as in shaders/net/passes.wgsl.
@@ -238,6 +239,6 @@ impl Plan {
 
     /// The program of sums over points, so many rows a workgroup.
     pub(super) fn sum_over_points(&self, rows: usize) -> String {
-        self.base(false) + &product::sum_over_points(self.form, rows)
+        self.base(false) + &sums::sum_over_points(self.form, rows)
     }
 }

@@ -1,26 +1,26 @@
 //! The matrix product behind every pass: 32 rows by eight columns in registers, sums over any number of terms.
 //!
 //! On software Vulkan a load from storage costs a hundred times as much as a multiply-add, in a loop that visits the lanes one by one, a
-//! vec4 hardly more than a number, and uniform or not. So a turn of the loop takes four terms: a vec4 of weights for each of 32 rows,
-//! eight rows a load, a lane each, handed round by `subgroupBroadcast`; and the four terms of eight columns. Everything within a turn is
-//! written out, since an index that varies would put the sums in memory. But every load and store of the text costs time to compile, growing
-//! with the square of their number, so sums are stored four rows at a time, in a loop that selects them. Without subgroups every lane loads every weight (on real
-//! GPUs that is one load, too); the sums are the same, in the same order.
+//! vec4 hardly more than a number, and uniform or not (a load from a texture costs no less). So a turn of the loop takes four terms: a vec4
+//! of weights for each of 32 rows, eight rows a load, a lane each, handed round by `subgroupBroadcast`; and the four terms of eight columns.
+//! Everything within a turn is written out, since an index that varies would put the sums in memory. But every load and store of the text
+//! costs time to compile, growing with the square of their number, so sums are finished four rows at a time, in a loop that selects them:
+//! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
+//! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows and 64 rows are
+//! slower. Without subgroups every lane loads every weight (on real GPUs that is one load, too); the sums are the same, in the same order.
 
 use std::fmt::Write as _;
 
 use crate::Gpu;
 
 /// Rows of a block.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 /// Rows that are stored in a turn.
-const STORED: usize = 4;
+pub(super) const STORED: usize = 4;
 /// Outputs of a narrow layer at most: their sums stand in registers while the layer before is finished.
 pub(super) const NARROW: usize = 4;
 /// Lanes that weights are loaded by; a subgroup may be larger.
 const LANES: usize = 8;
-/// Columns of an invocation in sums over points.
-pub(super) const SUM_COLUMNS: usize = 8;
 
 /// How the text is written for a device. The results do not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,16 +94,16 @@ pub(super) fn pack_narrow(
 }
 
 /// `s<row><tail>` of the row that `stored` selects among those of `rows` that are `STORED` apart, counted from `first`.
-fn selected(rows: usize, first: usize, tail: &str) -> String {
+pub(super) fn selected(rows: usize, first: usize, tail: &str) -> String {
     (1..rows / STORED).fold(format!("s{first}{tail}"), |text, turn| {
         format!("select({text}, s{}{tail}, stored == {turn}u)", first + turn * STORED)
     })
 }
 
-/// The text of a turn: four terms of all `rows` of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself), and
-/// `term(row, weight, part, of)` the text that adds a weight times term `part` of four to the sums of a row in group `of` of columns.
+/// The text of a turn: four terms of all `rows` of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself),
+/// and `term(row, weight, part, group)` the text that adds a weight times term `part` of four to the sums of a row in a group of columns.
 /// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
-fn turn(
+pub(super) fn turn(
     form: Form,
     rows: usize,
     load: &dyn Fn(&str) -> String,
@@ -273,94 +273,4 @@ fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
         fours = ROWS / 4,
         stored = ROWS / STORED,
     )
-}
-
-/// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts, and in a row after the last
-/// Σ b[column][point] of the first part alone, for the biases. A workgroup takes `rows` rows and some columns, over a slice of the points;
-/// the host adds up the slices.
-pub(super) fn sum_over_points(form: Form, rows: usize) -> String {
-    let columns = 0..SUM_COLUMNS;
-    let mut begin = String::new();
-    let mut end = String::new();
-    let mut loads = String::new();
-    let mut biases = String::new();
-    for row in 0..rows {
-        for j in columns.clone() {
-            let _ = writeln!(begin, "    var s{row}_{j} = 0.0;");
-        }
-    }
-    for j in columns.clone() {
-        let _ = writeln!(begin, "    var b{j} = vec4<f32>(0.0);");
-        let _ = writeln!(biases, "            b{j} = fma(vec4<f32>(first_part), t{j}, b{j});");
-    }
-    for row in 0..STORED {
-        let quad =
-            |first: usize| (first..first + 4).map(|j| selected(rows, row, &format!("_{j}"))).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(
-            end,
-            "        let row{row} = first_row + stored * {STORED}u + {row}u;\n        if (row{row} < s.rows) {{\n            let out = at + row{row} * s.sums_row;\n            sums[out] = vec4<f32>({});\n            sums[out + 1u] = vec4<f32>({});\n        }}",
-            quad(0),
-            quad(4),
-        );
-    }
-    for j in columns.clone() {
-        let _ = writeln!(
-            loads,
-            "            let t{j} = work[place(s.units_at + min(first_unit + {j}u, s.units - 1u) * PARTS + part, block) + quad];"
-        );
-    }
-    let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * PARTS + part, block) + quad]");
-    let turn = turn(form, rows, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
-        let name = ["x", "y", "z", "w"][term];
-        let columns = 4 * group..4 * (group + 1);
-        columns.map(|j| format!("            s{row}_{j} = fma({weight}, t{j}.{name}, s{row}_{j});\n")).collect()
-    });
-    let summed = |first: usize| {
-        let columns = (first..first + 4).map(|j| format!("dot(b{j}, vec4<f32>(1.0))"));
-        columns.collect::<Vec<_>>().join(", ")
-    };
-    format!(
-        "// The first vec4 of a row in the columns of a workgroup.
-fn place(row: u32, block: u32) -> u32 {{
-    let hidden = row >= HIDDEN;
-    let size = select(1u, settings.hidden_rows, hidden);
-    return select(0u, settings.hidden_at, hidden) + block * size * GROUP * QUADS + (row & ~HIDDEN) * select(settings.columns, GROUP * QUADS, hidden);
-}}
-
-{head}    let s = settings;
-    let first_unit = (group.x * GROUP + local) * {SUM_COLUMNS}u;
-    let first_row = group.y * {rows}u;
-    let first = group.z * s.slice_blocks;
-    let last = min(first + s.slice_blocks, s.blocks);
-    let quads = PARTS * GROUP * QUADS;
-    var turns = 0u;
-{begin}    for (var block = first; block < last; block++) {{
-        for (var k = 0u; k < quads; k++) {{
-            let part = k / (GROUP * QUADS);
-            let quad = k % (GROUP * QUADS);
-            let first_part = select(0.0, 1.0, part == 0u);
-{loads}{biases}{turn}            turns += 1u;
-        }}
-    }}
-    let at = s.sums_at + group.z * s.sums_slice + (group.x * GROUP + local) * 2u;
-    if (group.y == 0u) {{
-        sums[at + s.rows * s.sums_row] = vec4<f32>({});
-        sums[at + s.rows * s.sums_row + 1u] = vec4<f32>({});
-    }}
-    for (var stored = 0u; stored < {stored}u; stored++) {{
-{end}        turns += 1u;
-    }}
-    prove(group.z * 65536u + group.y * 256u + first_unit, turns, (last - first) * quads + {stored}u);
-}}
-",
-        summed(0),
-        summed(4),
-        head = form.head("sum_over_points"),
-        stored = rows / STORED,
-    )
-}
-
-/// Rows of a workgroup of sums over points, of which there are so many.
-pub(super) fn sum_rows(rows: usize) -> usize {
-    if rows <= NARROW { NARROW } else { ROWS }
 }
