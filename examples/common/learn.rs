@@ -122,7 +122,7 @@ impl Model {
 
     fn optimizer(self, updates: u64) -> Optimizer {
         let rate = match self {
-            Self::Mixture => Schedule::cosine(0.02, 5e-4, updates),
+            Self::Mixture => Schedule::cosine(0.05, 5e-4, updates),
             Self::Mlp => Schedule::cosine(2e-3, 5e-5, updates),
         };
         Optimizer::adam(rate).clip(10.0)
