@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let CommandLine { options, data, loss, energy } = CommandLine::parse();
     let backend = options.open()?;
     let (train, held_out) = data.toy().draw(12_000, options.seed)?.split(10_000)?;
-    let (updates, seconds) = if options.quick { (400, 8.0) } else { (4_000, 300.0) };
+    let (updates, seconds) = if options.quick { (400, 8.0) } else { (loss.updates(energy), 300.0) };
     let outcome = learn(&backend, data, energy, loss, &train, &held_out, updates, seconds, options.seed)?;
     println!(
         "{} updates in {:.1} s, {:.0} a second; held-out log-likelihood {:.3} nats, energy distance {:.4}, sliced Wasserstein {:.4}",

@@ -20,6 +20,8 @@ use serde::Serialize;
 
 /// Components of the mixture that learns.
 const COMPONENTS: usize = 24;
+/// Persistent chains.
+const CHAINS: usize = 512;
 /// Points of the data and of the model that two-sample distances compare.
 const COMPARED: usize = 1_000;
 /// Half a side of the box on which models are judged and shown.
@@ -83,6 +85,11 @@ impl By {
         }
     }
 
+    /// Updates of a whole run: those of a network's persistent chains are short.
+    pub fn updates(self, model: Model) -> u64 {
+        if (self, model) == (Self::Pcd, Model::Mlp) { 8_000 } else { 4_000 }
+    }
+
     pub fn loss(self, model: Model, data: &Data) -> Result<Loss> {
         // Of networks all layers take Langevin steps at once; those are not adjusted, so they must be small.
         let steps = |mala: f64, steps| match model {
@@ -92,7 +99,11 @@ impl By {
         Ok(match self {
             Self::Cd => Loss::Contrastive(steps(0.08, 10)),
             // Steps as small as the finest of the data: chains that are always refused stand still, and nothing holds the model to them.
-            Self::Pcd => Loss::Contrastive(steps(0.01, 20).persistent(512, Start::normal([0.0], 1.5))),
+            Self::Pcd if model == Model::Mixture => {
+                Loss::Contrastive(steps(0.01, 20).persistent(CHAINS, Start::normal([0.0], 1.5)))
+            }
+            // A network learns from many updates rather than from long ones.
+            Self::Pcd => Loss::Contrastive(Contrastive::new(Ula::new(0.002), 5).persistent(CHAINS, at_data(data, CHAINS))),
             Self::Ism => Loss::ImplicitScoreMatching,
             // The model learned is that of the points with this noise, which should be small beside their own.
             Self::Dsm => Loss::denoising(0.05),
@@ -122,7 +133,7 @@ impl Model {
 
     fn optimizer(self, updates: u64) -> Optimizer {
         let rate = match self {
-            Self::Mixture => Schedule::cosine(0.02, 5e-4, updates),
+            Self::Mixture => Schedule::cosine(0.05, 5e-4, updates),
             Self::Mlp => Schedule::cosine(2e-3, 5e-5, updates),
         };
         Optimizer::adam(rate).clip(10.0)
@@ -145,6 +156,11 @@ fn noise(data: &Data) -> Result<Noise> {
 fn at_points(data: &Data, most: usize) -> Vec<Vec<f64>> {
     let n = data.count();
     (0..most.min(n)).map(|j| (0..data.dim()).map(|i| f64::from(data.points()[i * n + j])).collect()).collect()
+}
+
+/// The first points of the data, a chain each.
+fn at_data(data: &Data, chains: usize) -> Start {
+    Start::array(data.points().chunks(data.count()).flat_map(|row| &row[..chains]).copied().collect::<Vec<_>>())
 }
 
 /// A mixture whose components stand at data points.

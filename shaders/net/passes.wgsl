@@ -10,10 +10,10 @@ struct Layer {
     inputs: u32,
     outputs: u32,
     weights_at: u32,         // first vec4
-    to: u32,                 // first row of the sums
-    finish: u32,             // RAW, ACTIVATE or REVERSE
-    other: u32,              // ACTIVATE: where the activations go; REVERSE: what stood before the activation
-    padding: u32,
+    to: u32,                 // first row of what comes out
+    finish: u32,             // what is done with the sums: RAW, ACTIVATE or REVERSE
+    factors: u32,            // of ACTIVATE and REVERSE: first row of the factors of the reverse
+    narrow: u32,             // 1: the last of its pass, of few outputs, which are summed up while the layer before is finished
 }
 
 const HIDDEN = 0x80000000u;
@@ -77,46 +77,71 @@ fn own(row: u32) -> u32 {
     return select(known_at, hidden_at, hidden) + (row & ~HIDDEN) * select(known_row, GROUP * QUADS, hidden);
 }
 
-// From the sums before the activation of unit o, and all parts of their jet, to the activation's.
-fn activate(layer: Layer, o: u32) {
-    for (var quad = 0u; quad < QUADS; quad++) {
-        let z0 = work[own(layer.to + o * PARTS) + quad];
-        let a = derivatives(z0);
-        work[own(layer.other + o * PARTS) + quad] = a[0];
-        if (PARTS > 1u) {
-            let z1 = work[own(layer.to + o * PARTS + 1u) + quad];
-            work[own(layer.other + o * PARTS + 1u) + quad] = a[1] * z1;
-            if (PARTS > 2u) {
-                let z2 = work[own(layer.to + o * PARTS + 2u) + quad];
-                work[own(layer.other + o * PARTS + 2u) + quad] = a[2] * z1 * z1 + a[1] * z2;
-            }
-        }
-    }
+// Numbers of four points; parts from PARTS on are not used.
+struct Jet {
+    value: vec4<f32>,
+    slope: vec4<f32>,
+    curvature: vec4<f32>,
 }
 
-// From the adjoint of the activation's jet to that of what stood before: the transpose of the derivative of activate().
-fn reverse_activate(layer: Layer, o: u32) {
-    for (var quad = 0u; quad < QUADS; quad++) {
-        let a = derivatives(work[own(layer.other + o * PARTS) + quad]);
-        let to = own(layer.to + o * PARTS) + quad;
-        var d0 = a[1] * work[to];
-        if (PARTS > 1u) {
-            let z1 = work[own(layer.other + o * PARTS + 1u) + quad];
-            let to1 = own(layer.to + o * PARTS + 1u) + quad;
-            var d1 = a[1] * work[to1];
-            d0 += a[2] * z1 * work[to1];
-            if (PARTS > 2u) {
-                let z2 = work[own(layer.other + o * PARTS + 2u) + quad];
-                let to2 = own(layer.to + o * PARTS + 2u) + quad;
-                let d2 = work[to2];
-                d0 += (a[3] * z1 * z1 + a[2] * z2) * d2;
-                d1 += 2.0 * a[2] * z1 * d2;
-                work[to2] = a[1] * d2;
-            }
-            work[to1] = d1;
-        }
-        work[to] = d0;
+fn store(row: u32, quad: u32, jet: Jet) {
+    work[own(row) + quad] = jet.value;
+    if (PARTS > 1u) { work[own(row + 1u) + quad] = jet.slope; }
+    if (PARTS > 2u) { work[own(row + 2u) + quad] = jet.curvature; }
+}
+
+fn load(row: u32, quad: u32) -> Jet {
+    var jet = Jet(work[own(row) + quad], vec4<f32>(0.0), vec4<f32>(0.0));
+    if (PARTS > 1u) { jet.slope = work[own(row + 1u) + quad]; }
+    if (PARTS > 2u) { jet.curvature = work[own(row + 2u) + quad]; }
+    return jet;
+}
+
+// What a layer makes of the sums of a unit forwards: of the jet of z that of a(z), and the factors of the reverse, a', a'' z' and
+// a''' z'^2 + a'' z''. Where only the gradient is asked for and the next layer is the output, whose weight is given, the adjoint of z
+// is known, and nothing else is stored.
+fn activate(layer: Layer, unit: u32, quad: u32, z: Jet, joined: bool, weight: f32) -> Jet {
+    let a = derivatives(z.value);
+    var factors = Jet(a[1], vec4<f32>(0.0), vec4<f32>(0.0));
+    var jet = Jet(a[0], vec4<f32>(0.0), vec4<f32>(0.0));
+    if (PARTS > 1u) {
+        factors.slope = a[2] * z.slope;
+        jet.slope = a[1] * z.slope;
     }
+    if (PARTS > 2u) {
+        factors.curvature = a[3] * z.slope * z.slope + a[2] * z.curvature;
+        jet.curvature = factors.slope * z.slope + a[1] * z.curvature;
+    }
+    var row = layer.factors + unit * PARTS;
+    if (GRADIENT) {
+        // The adjoints stand after the factors.
+        row += select(0u, layer.outputs, joined);
+        factors.value *= select(1.0, weight, joined);
+    }
+    store(row, quad, factors);
+    if (!(GRADIENT && joined)) { store(layer.to + unit * PARTS, quad, jet); }
+    return jet;
+}
+
+// Backwards, from the adjoint of the jet of a(z) that of the jet of z: the transpose of the derivative of activate(). Down to the input,
+// the sums themselves.
+fn reverse(layer: Layer, unit: u32, quad: u32, sums: Jet, joined: bool, weight: f32) -> Jet {
+    var jet = sums;
+    if (layer.finish == REVERSE) {
+        let factors = load(layer.factors + unit * PARTS, quad);
+        jet.value = factors.value * sums.value;
+        if (PARTS > 1u) {
+            jet.value += factors.slope * sums.slope;
+            jet.slope = factors.value * sums.slope;
+        }
+        if (PARTS > 2u) {
+            jet.value += factors.curvature * sums.curvature;
+            jet.slope += 2.0 * factors.slope * sums.curvature;
+            jet.curvature = factors.value * sums.curvature;
+        }
+    }
+    if (!(GRADIENT && joined)) { store(layer.to + unit * PARTS, quad, jet); }
+    return jet;
 }
 
 // The activation and its derivatives of four points.

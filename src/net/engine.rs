@@ -7,7 +7,8 @@ use bytemuck::{Pod, Zeroable};
 use super::{
     Network,
     plan::Plan,
-    product::{Form, SUM_COLUMNS, SUM_ROWS},
+    product::Form,
+    sums::{SUM_COLUMNS, sum_rows},
 };
 use crate::{
     Error, Gpu, Result,
@@ -57,8 +58,10 @@ pub(super) struct Settings {
 pub(super) enum Pass {
     /// Takes jets of so many parts through layers.
     Layers(usize),
-    /// Sums over points.
-    Sums(usize),
+    /// Takes points to the energy and its gradient.
+    Gradient,
+    /// Sums over points, for jets of so many parts and so many rows a workgroup.
+    Sums(usize, usize),
     /// Langevin steps.
     Langevin,
 }
@@ -78,7 +81,7 @@ struct LayerSums {
     row: usize,
     slice: usize,
     slices: usize,
-    /// The columns are the layer's outputs, the rows its inputs and the bias; else the other way round.
+    /// The columns are the layer's outputs, the rows its inputs and, in the end, the bias; else the rows are its outputs.
     by_output: bool,
 }
 
@@ -180,6 +183,11 @@ impl Engine {
         Dispatch { pass: Pass::Layers(plan.parts), settings, groups: [columns / plan.points_a_group(), 1, 1] }
     }
 
+    /// A dispatch that takes all columns to the output, an energy, and its gradient.
+    pub(super) fn gradient(&self, plan: &Plan, columns: usize) -> Dispatch {
+        Dispatch { pass: Pass::Gradient, ..self.through(plan, columns, 0..2 * self.network.layers()) }
+    }
+
     /// A dispatch of Langevin steps of all columns, with `more` rows of state; `set` fills in the rest.
     pub(super) fn langevin(&self, plan: &Plan, columns: usize, more: usize, set: impl FnOnce(&mut Settings)) -> Dispatch {
         let mut settings = Settings {
@@ -229,9 +237,10 @@ impl Engine {
             return Ok(());
         }
         let (entry, source) = match pass {
-            Pass::Layers(parts) => ("pass_of_layers", self.plan(parts).pass()),
+            Pass::Layers(parts) => ("pass_of_layers", self.plan(parts).pass(false)),
+            Pass::Gradient => ("pass_of_layers", self.plan(1).pass(true)),
             Pass::Langevin => ("langevin", self.plan(1).langevin()),
-            Pass::Sums(parts) => ("sum_over_points", self.plan(parts).sum_over_points()),
+            Pass::Sums(parts, rows) => ("sum_over_points", self.plan(parts).sum_over_points(rows)),
         };
         let module = self.gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(entry),
@@ -263,8 +272,8 @@ impl Engine {
         Ok(bind)
     }
 
-    /// From the adjoints of all layers' outputs, as a reverse pass left them, the gradient in the parameters, added to `grad`. The
-    /// dispatches `before` go into the same submission.
+    /// From the adjoints of all layers' outputs, as a reverse pass left them, the gradient in the parameters, added to `grad`, but for
+    /// the biases of the last layer. The dispatches `before` go into the same submission.
     pub(super) fn add_param_grad(&mut self, plan: &Plan, columns: usize, before: &[Dispatch], grad: &mut [f64]) -> Result<()> {
         let mut dispatches = before.to_vec();
         let mut layers = Vec::new();
@@ -272,18 +281,20 @@ impl Engine {
         for layer in 0..self.network.layers() {
             let (inputs, outputs) = self.network.shape(layer);
             let (input, adjoint) = (plan.input(layer), plan.adjoint(layer + 1));
-            let by_output = outputs > inputs;
+            // The columns are also summed up alone. Of the last layer the caller knows the adjoints, and outputs are few.
+            let by_output = layer + 1 < self.network.layers();
             let [(rows_at, rows), (units_at, units)] = match by_output {
-                true => [(input, inputs + 1), (adjoint, outputs)],
-                false => [(adjoint, outputs), (input, inputs + 1)],
+                true => [(input, inputs), (adjoint, outputs)],
+                false => [(adjoint, outputs), (input, inputs)],
             };
             let groups = units.div_ceil(SUM_COLUMNS * self.form.workgroup);
-            let row_groups = rows.div_ceil(SUM_ROWS);
+            let row_groups = rows.div_ceil(sum_rows(rows));
             let row = groups * self.form.workgroup * SUM_COLUMNS / 4;
             let blocks = columns / plan.points_a_group();
             let wanted = SUM_GROUPS[usize::from(!self.gpu.is_software())].div_ceil(groups * row_groups).clamp(1, blocks);
             let slice_blocks = blocks.div_ceil(wanted);
             let slices = blocks.div_ceil(slice_blocks);
+            let slice = (rows + 1) * row;
             let settings = Settings {
                 rows_at: rows_at as u32,
                 rows: rows as u32,
@@ -291,14 +302,18 @@ impl Engine {
                 units: units as u32,
                 sums_at: at as u32,
                 sums_row: row as u32,
-                sums_slice: (rows * row) as u32,
+                sums_slice: slice as u32,
                 slice_blocks: slice_blocks as u32,
                 blocks: blocks as u32,
                 ..self.settings(plan, columns, 0)
             };
-            dispatches.push(Dispatch { pass: Pass::Sums(plan.parts), settings, groups: [groups, row_groups, slices] });
-            layers.push(LayerSums { at, row, slice: rows * row, slices, by_output });
-            at += rows * row * slices;
+            dispatches.push(Dispatch {
+                pass: Pass::Sums(plan.parts, sum_rows(rows)),
+                settings,
+                groups: [groups, row_groups, slices],
+            });
+            layers.push(LayerSums { at, row, slice, slices, by_output });
+            at += slice * slices;
         }
         self.sums_len = at;
         if self.sums.size() < 16 * at as u64 {
@@ -316,7 +331,9 @@ impl Engine {
                 for o in 0..outputs {
                     let row = &mut own[o * inputs..(o + 1) * inputs];
                     row.iter_mut().enumerate().for_each(|(k, grad)| *grad += of(k, o));
-                    own[inputs * outputs + o] += of(inputs, o);
+                    if of_layer.by_output {
+                        own[inputs * outputs + o] += sum(inputs, o);
+                    }
                 }
             }
         }

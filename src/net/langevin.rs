@@ -114,9 +114,7 @@ impl Langevin {
         }
         // The positions before are those at the start; nobody has stopped.
         self.engine.write(&plan, columns, plan.known_rows(), more, &rows);
-        rows[dim * columns..].fill(1.0);
-        self.engine.write(&plan, columns, 0, more, &rows);
-        self.engine.write(&plan, columns, plan.adjoint(self.mlp.network().layers()), more, &vec![1.0; columns]);
+        self.engine.write(&plan, columns, 0, more, &rows[..dim * columns]);
         let epochs = Epochs::new(normal_slots(dim));
         let mut done = 0;
         while done < walk.steps {

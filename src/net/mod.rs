@@ -13,6 +13,7 @@ mod outputs;
 mod passes;
 mod plan;
 mod product;
+mod sums;
 
 pub use activation::Activation;
 pub use langevin::{Langevin, Walk, Walked};

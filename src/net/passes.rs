@@ -46,16 +46,12 @@ impl GpuPasses {
         Ok((0..points).step_by(most).map(|first| first..(first + most).min(points)).collect())
     }
 
-    /// Writes the input's jets (x, v, 0) of a batch, and the ones of the biases.
+    /// Writes the input's jets (x, v, 0) of a batch.
     fn write_input(&mut self, x: &[f32], v: &[f32], batch: Range<usize>, order: Order) {
         let (dim, parts) = (self.dim(), order as usize + 1);
         let (points, columns) = (x.len() / dim, self.engine.columns(batch.len()));
-        let mut rows = vec![0.0; (dim + 1) * parts * columns];
+        let mut rows = vec![0.0; dim * parts * columns];
         for (i, unit) in rows.chunks_exact_mut(parts * columns).enumerate() {
-            if i == dim {
-                unit[..columns].fill(1.0);
-                continue;
-            }
             for (part, values) in [x, v].into_iter().take(parts).enumerate() {
                 let own = &values[i * points..(i + 1) * points][batch.clone()];
                 unit[part * columns..][..own.len()].copy_from_slice(own);
@@ -91,9 +87,7 @@ impl Passes for GpuPasses {
             self.write_input(x, &[], batch.clone(), Order::Value);
             let plan = self.engine.plan(1);
             let columns = self.engine.columns(batch.len());
-            // The energy's own adjoint is one.
-            self.engine.write(&plan, columns, plan.adjoint(self.network.layers()), 0, &vec![1.0; columns]);
-            let pass = self.engine.through(&plan, columns, 0..2 * self.network.layers());
+            let pass = self.engine.gradient(&plan, columns);
             // The energy, then its gradient.
             let found = self.engine.run_for_rows(&[pass], columns, plan.output(), 1 + dim)?;
             for (column, point) in batch.enumerate() {
@@ -167,6 +161,10 @@ impl Passes for GpuPasses {
             let first = if self.held { layers } else { 0 };
             let pass = self.engine.through(&plan, columns, first..2 * layers - 1);
             self.engine.add_param_grad(&plan, columns, &[pass], &mut grad)?;
+            // The bias of the output.
+            if let Some(bias) = grad.last_mut() {
+                *bias += rows[..columns].iter().map(|&adjoint| f64::from(adjoint)).sum::<f64>();
+            }
         }
         Ok(grad)
     }

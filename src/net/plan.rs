@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Network,
-    product::{self, Form},
+    product::{self, Form, NARROW},
+    sums,
 };
 
 /// A layer as the passes read it; the same as in shaders/net/passes.wgsl.
@@ -17,8 +18,8 @@ pub(super) struct Layer {
     weights_at: u32,
     to: u32,
     finish: u32,
-    other: u32,
-    padding: u32,
+    factors: u32,
+    narrow: u32,
 }
 
 /// Marks rows of hidden layers.
@@ -56,20 +57,20 @@ impl Plan {
         self.network.layers()
     }
 
-    /// What goes into layer `layer` of weights, `[unit][part]`, and, after its units, a row of ones for the biases.
+    /// What goes into layer `layer` of weights, `[unit][part]`.
     pub(super) fn input(&self, layer: usize) -> usize {
-        let rows = |layer: usize| self.parts * (3 * self.units(layer) + 1);
+        let rows = |layer: usize| self.parts * 3 * self.units(layer);
         if layer == 0 { 0 } else { HIDDEN + (1..layer).map(rows).sum::<usize>() }
     }
 
-    /// What a hidden layer of units had before the activation.
-    fn before(&self, layer: usize) -> usize {
-        self.input(layer) + self.parts * (self.units(layer) + 1)
+    /// What the reverse pass multiplies by at a hidden layer of units: derivatives of the activation.
+    fn factors(&self, layer: usize) -> usize {
+        self.input(layer) + self.parts * self.units(layer)
     }
 
     /// The output.
     pub(super) fn output(&self) -> usize {
-        self.parts * (self.units(0) + 1)
+        self.parts * self.units(0)
     }
 
     /// The adjoint of the input: of an energy, its gradient.
@@ -81,7 +82,7 @@ impl Plan {
     pub(super) fn adjoint(&self, layer: usize) -> usize {
         match layer == self.last() {
             true => self.input_adjoint() + self.parts * self.units(0),
-            false => self.before(layer) + self.parts * self.units(layer),
+            false => self.factors(layer) + self.parts * self.units(layer),
         }
     }
 
@@ -95,31 +96,47 @@ impl Plan {
         self.input(self.last()) - HIDDEN
     }
 
-    /// First vec4 of the weights of a layer, or of its transpose.
-    fn weights_at(&self, layer: usize, transposed: bool) -> usize {
-        // The biases are the weights of the row of ones.
-        let size = |(inputs, outputs)| product::size(inputs + 1, outputs);
-        let flipped = |(inputs, outputs)| product::size(outputs, inputs);
-        let forward = |layers: usize| (0..layers).map(|layer| size(self.network.shape(layer))).sum::<usize>();
+    /// Whether the layer, or its transpose, is narrow: the last of its pass, of few outputs, after one that it can join even where only
+    /// the gradient is asked for.
+    fn is_narrow(&self, layer: usize, transposed: bool) -> bool {
         match transposed {
-            false => forward(layer),
-            true => forward(self.last()) + (0..layer).map(|layer| flipped(self.network.shape(layer))).sum::<usize>(),
+            false => layer + 1 == self.last() && self.units(self.last()) <= NARROW,
+            true => layer == 0 && self.units(0) <= NARROW && self.last() > 2,
         }
     }
 
-    /// The weights as the passes read them: all layers, then their transposes.
+    /// Inputs and outputs of a layer, or of its transpose.
+    fn shape(&self, layer: usize, transposed: bool) -> (usize, usize) {
+        let (inputs, outputs) = self.network.shape(layer);
+        if transposed { (outputs, inputs) } else { (inputs, outputs) }
+    }
+
+    /// First vec4 of the weights of a layer, or of its transpose.
+    fn weights_at(&self, layer: usize, transposed: bool) -> usize {
+        let size = |layer, transposed| {
+            let (inputs, outputs) = self.shape(layer, transposed);
+            if self.is_narrow(layer, transposed) { product::narrow_size(inputs) } else { product::size(inputs, outputs) }
+        };
+        let forward = |layers: usize| (0..layers).map(|layer| size(layer, false)).sum::<usize>();
+        match transposed {
+            false => forward(layer),
+            true => forward(self.last()) + (0..layer).map(|layer| size(layer, true)).sum::<usize>(),
+        }
+    }
+
+    /// The weights as the passes read them: all layers, then their transposes, which have no biases.
     pub(super) fn pack(&self, params: &[f32]) -> Vec<f32> {
         let mut packed = Vec::with_capacity(4 * self.weights_at(self.last(), true));
         for transposed in [false, true] {
             for layer in 0..self.last() {
                 let (inputs, outputs) = self.network.shape(layer);
                 let (weights, biases) = params[self.network.layer_range(layer)].split_at(inputs * outputs);
-                match transposed {
-                    false => {
-                        let weight = |o: usize, k: usize| if k < inputs { weights[o * inputs + k] } else { biases[o] };
-                        product::pack((inputs + 1, outputs), weight, &mut packed);
-                    }
-                    true => product::pack((outputs, inputs), |k, o| weights[o * inputs + k], &mut packed),
+                let weight = |o: usize, k: usize| if transposed { weights[k * inputs + o] } else { weights[o * inputs + k] };
+                let bias = |o: usize| if transposed { 0.0 } else { biases[o] };
+                let shape = self.shape(layer, transposed);
+                match self.is_narrow(layer, transposed) {
+                    false => product::pack(shape, weight, bias, &mut packed),
+                    true => product::pack_narrow(shape, weight, bias, &mut packed),
                 }
             }
         }
@@ -129,48 +146,43 @@ impl Plan {
     /// The layers of a pass forwards, then of one backwards down to the input.
     pub(super) fn layers(&self) -> Vec<Layer> {
         let last = self.last();
-        let forward = (0..last).map(|layer| {
-            let (inputs, outputs) = self.network.shape(layer);
-            let is_last = layer + 1 == last;
-            let (to, other) = if is_last { (self.output(), 0) } else { (self.before(layer + 1), self.input(layer + 1)) };
-            let finish = if is_last { RAW } else { ACTIVATE };
-            self.layer(self.input(layer), (inputs + 1, outputs), self.weights_at(layer, false), to, finish, other)
+        let forward = (0..last).map(|layer| match layer + 1 == last {
+            false => {
+                let factors = self.factors(layer + 1) as u32;
+                Layer { factors, ..self.layer(layer, false, self.input(layer), self.input(layer + 1), ACTIVATE) }
+            }
+            true => self.layer(layer, false, self.input(layer), self.output(), RAW),
         });
-        let reverse = (0..last).rev().map(|layer| {
-            let (inputs, outputs) = self.network.shape(layer);
-            let (to, other) = if layer == 0 { (self.input_adjoint(), 0) } else { (self.adjoint(layer), self.before(layer)) };
-            let finish = if layer == 0 { RAW } else { REVERSE };
-            self.layer(self.adjoint(layer + 1), (outputs, inputs), self.weights_at(layer, true), to, finish, other)
+        let reverse = (0..last).rev().map(|layer| match layer {
+            0 => self.layer(layer, true, self.adjoint(1), self.input_adjoint(), RAW),
+            _ => {
+                let factors = self.factors(layer) as u32;
+                Layer { factors, ..self.layer(layer, true, self.adjoint(layer + 1), self.adjoint(layer), REVERSE) }
+            }
         });
         forward.chain(reverse).collect()
     }
 
-    fn layer(
-        &self,
-        source: usize,
-        (inputs, outputs): (usize, usize),
-        weights_at: usize,
-        to: usize,
-        finish: u32,
-        other: usize,
-    ) -> Layer {
+    fn layer(&self, layer: usize, transposed: bool, source: usize, to: usize, finish: u32) -> Layer {
+        let (inputs, outputs) = self.shape(layer, transposed);
         Layer {
             source: source as u32,
             inputs: inputs as u32,
             outputs: outputs as u32,
-            weights_at: weights_at as u32,
+            weights_at: self.weights_at(layer, transposed) as u32,
             to: to as u32,
             finish,
-            other: other as u32,
-            padding: 0,
+            factors: 0,
+            narrow: self.is_narrow(layer, transposed).into(),
         }
     }
 
-    /// What all programs stand on.
-    fn base(&self) -> String {
+    /// What all programs stand on. `gradient`: the passes are of one part, from an energy, which is the output, to its gradient; of what
+    /// is in between, only what they need is stored.
+    fn base(&self, gradient: bool) -> String {
         let Self { form: Form { workgroup, .. }, parts, quads, .. } = self;
         format!(
-            "const PARTS = {parts}u;\nconst QUADS = {quads}u;\nconst GROUP = {workgroup}u;\n\
+            "const PARTS = {parts}u;\nconst QUADS = {quads}u;\nconst GROUP = {workgroup}u;\nconst GRADIENT = {gradient};\n\
              fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}{}",
             self.network.activation().name(),
             include_str!("../../shaders/net/activation.wgsl"),
@@ -179,12 +191,21 @@ impl Plan {
         )
     }
 
-    /// The program that takes columns through layers.
-    pub(super) fn pass(&self) -> String {
+    /// What passes stand on.
+    fn through(&self, gradient: bool) -> String {
+        let narrow = self.units(self.last()).max(self.units(0)).min(NARROW);
         [
-            self.base(),
-            product::apply(self.form, self.parts, self.quads),
+            self.base(gradient),
+            product::apply(self.form, self.parts, self.quads, narrow),
             include_str!("../../shaders/net/through.wgsl").into(),
+        ]
+        .concat()
+    }
+
+    /// The program that takes columns through layers.
+    pub(super) fn pass(&self, gradient: bool) -> String {
+        [
+            self.through(gradient),
             self.form.head("pass_of_layers"),
             "    take_columns(group.x, local);\n    let turns = through(settings.first_layer, settings.last_layer);\n    \
              prove(group.x * GROUP + local, turns.x, turns.y);\n}\n"
@@ -196,9 +217,7 @@ impl Plan {
     /// The program of Langevin steps.
     pub(super) fn langevin(&self) -> String {
         [
-            self.base(),
-            product::apply(self.form, self.parts, self.quads),
-            include_str!("../../shaders/net/through.wgsl").into(),
+            self.through(true),
             include_str!("../../shaders/threefry.wgsl").into(),
             include_str!("../../shaders/normal.wgsl").into(),
             include_str!("../../shaders/net/langevin.wgsl").into(),
@@ -218,8 +237,8 @@ impl Plan {
         .concat()
     }
 
-    /// The program of sums over points.
-    pub(super) fn sum_over_points(&self) -> String {
-        self.base() + &product::sum_over_points(self.form)
+    /// The program of sums over points, so many rows a workgroup.
+    pub(super) fn sum_over_points(&self, rows: usize) -> String {
+        self.base(false) + &sums::sum_over_points(self.form, rows)
     }
 }

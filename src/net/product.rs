@@ -1,24 +1,26 @@
 //! The matrix product behind every pass: 32 rows by eight columns in registers, sums over any number of terms.
 //!
 //! On software Vulkan a load from storage costs a hundred times as much as a multiply-add, in a loop that visits the lanes one by one, a
-//! vec4 hardly more than a number, and uniform or not. So a turn of the loop takes four terms: a vec4 of weights for each of 32 rows,
-//! eight rows a load, a lane each, handed round by `subgroupBroadcast`; and the four terms of eight columns. Everything within a turn is
-//! written out, since an index that varies would put the sums in memory. But every load and store of the text costs time to compile, growing
-//! with the square of their number, so sums are stored four rows at a time, in a loop that selects them. Without subgroups every lane loads every weight (on real
-//! GPUs that is one load, too); the sums are the same, in the same order.
+//! vec4 hardly more than a number, and uniform or not (a load from a texture costs no less). So a turn of the loop takes four terms: a vec4
+//! of weights for each of 32 rows, eight rows a load, a lane each, handed round by `subgroupBroadcast`; and the four terms of eight columns.
+//! Everything within a turn is written out, since an index that varies would put the sums in memory. But every load and store of the text
+//! costs time to compile, growing with the square of their number, so sums are finished four rows at a time, in a loop that selects them:
+//! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
+//! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows and 64 rows are
+//! slower. Without subgroups every lane loads every weight (on real GPUs that is one load, too); the sums are the same, in the same order.
 
 use std::fmt::Write as _;
 
 use crate::Gpu;
 
 /// Rows of a block.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 /// Rows that are stored in a turn.
-const STORED: usize = 4;
+pub(super) const STORED: usize = 4;
+/// Outputs of a narrow layer at most: their sums stand in registers while the layer before is finished.
+pub(super) const NARROW: usize = 4;
 /// Lanes that weights are loaded by; a subgroup may be larger.
 const LANES: usize = 8;
-/// Columns of an invocation in sums over points.
-pub(super) const SUM_COLUMNS: usize = 8;
 
 /// How the text is written for a device. The results do not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +51,21 @@ impl Form {
     }
 }
 
-/// vec4s of the weights of a matrix.
+/// vec4s of the weights and biases of a layer.
 pub(super) fn size(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(ROWS) * inputs.div_ceil(4) * ROWS
+    outputs.div_ceil(ROWS) * (ROWS / 4 + inputs.div_ceil(4) * ROWS)
 }
 
-/// Appends a matrix, `weight(output, input)`: block by block of rows, `[four inputs][row]`.
-pub(super) fn pack((inputs, outputs): (usize, usize), weight: impl Fn(usize, usize) -> f32, packed: &mut Vec<f32>) {
+/// Appends a layer, `weight(output, input)` and `bias(output)`: block by block of rows, `[row]` of the biases, then
+/// `[four inputs][row]`.
+pub(super) fn pack(
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize) -> f32,
+    bias: impl Fn(usize) -> f32,
+    packed: &mut Vec<f32>,
+) {
     for first in (0..outputs).step_by(ROWS) {
+        packed.extend((first..first + ROWS).map(|row| if row < outputs { bias(row) } else { 0.0 }));
         for k in (0..inputs).step_by(4) {
             for row in first..first + ROWS {
                 let value = |k: usize| if row < outputs && k < inputs { weight(row, k) } else { 0.0 };
@@ -66,58 +75,152 @@ pub(super) fn pack((inputs, outputs): (usize, usize), weight: impl Fn(usize, usi
     }
 }
 
-/// `s<row><tail>` of the row that `stored` selects among those that are `STORED` apart, counted from `first`.
-fn selected(first: usize, tail: &str) -> String {
-    (1..ROWS / STORED).fold(format!("s{first}{tail}"), |text, turn| {
+/// vec4s of a narrow layer.
+pub(super) fn narrow_size(inputs: usize) -> usize {
+    1 + inputs
+}
+
+/// Appends a narrow layer: the biases of its rows, then `[input][row]`.
+pub(super) fn pack_narrow(
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize) -> f32,
+    bias: impl Fn(usize) -> f32,
+    packed: &mut Vec<f32>,
+) {
+    packed.extend((0..NARROW).map(|row| if row < outputs { bias(row) } else { 0.0 }));
+    for k in 0..inputs {
+        packed.extend((0..NARROW).map(|row| if row < outputs { weight(row, k) } else { 0.0 }));
+    }
+}
+
+/// `s<row><tail>` of the row that `stored` selects among those of `rows` that are `STORED` apart, counted from `first`.
+pub(super) fn selected(rows: usize, first: usize, tail: &str) -> String {
+    (1..rows / STORED).fold(format!("s{first}{tail}"), |text, turn| {
         format!("select({text}, s{}{tail}, stored == {turn}u)", first + turn * STORED)
     })
 }
 
-/// The text of a turn: four terms of all rows of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself), and
-/// `term(row, weight, part)` the text that adds a weight times term `part` of four.
-fn turn(form: Form, load: &dyn Fn(&str) -> String, term: &dyn Fn(usize, &str, usize) -> String) -> String {
+/// The text of a turn: four terms of all `rows` of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself),
+/// and `term(row, weight, part, group)` the text that adds a weight times term `part` of four to the sums of a row in a group of columns.
+/// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
+pub(super) fn turn(
+    form: Form,
+    rows: usize,
+    load: &dyn Fn(&str) -> String,
+    groups: usize,
+    term: &dyn Fn(usize, &str, usize, usize) -> String,
+) -> String {
     let mut text = String::new();
-    for row in 0..ROWS {
-        let (round, lane) = (row / LANES, row % LANES);
-        if form.subgroups && lane == 0 {
-            let _ = writeln!(text, "            let l{round} = {};", load(&format!("({row}u + lane)")));
+    for row in 0..rows {
+        match form.subgroups {
+            true if row % LANES == 0 => {
+                let _ = writeln!(text, "            let l{} = {};", row / LANES, load(&format!("({row}u + lane)")));
+            }
+            true => {}
+            false => {
+                let _ = writeln!(text, "            let r{row} = {};", load(&format!("{row}u")));
+            }
         }
-        if !form.subgroups {
-            let _ = writeln!(text, "            let r{row} = {};", load(&format!("{row}u")));
-        }
-        for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
-            let weight = match form.subgroups {
-                true => format!("subgroupBroadcast(l{round}.{name}, {lane}u)"),
-                false => format!("r{row}.{name}"),
-            };
-            let _ = writeln!(text, "            let w{row}{name} = {weight};");
-            text += &term(row, &format!("w{row}{name}"), part);
+    }
+    for group in 0..groups {
+        for row in 0..rows {
+            for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
+                let weight = match form.subgroups {
+                    true => format!("subgroupBroadcast(l{}.{name}, {}u)", row / LANES, row % LANES),
+                    false => format!("r{row}.{name}"),
+                };
+                let _ = writeln!(text, "            let w{group}_{row}{name} = {weight};");
+                text += &term(row, &format!("w{group}_{row}{name}"), part, group);
+            }
         }
     }
     text
 }
 
-/// The function `apply(layer)`: the sums of a layer for the own columns, `parts` parts of `quads` vec4s each. Returns the turns of its
-/// loops.
-pub(super) fn apply(form: Form, parts: usize, quads: usize) -> String {
+/// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, `parts` parts of `quads`
+/// vec4s each, and what is done with them; `joined` says that the next layer is narrow, of at most `narrow` outputs, and is summed up
+/// meanwhile. Returns the turns of its loops.
+pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> String {
     let each = |line: &dyn Fn(usize, usize) -> String| {
         (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(p, q)| line(p, q)).collect::<String>()
     };
+    let jet = |value: &dyn Fn(usize) -> String| {
+        let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
+        format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
+    };
+    // The sums begin with the biases.
     let mut begin = String::new();
+    for four in 0..ROWS / 4 {
+        let load = |at: &str| format!("weights[block + {at}]");
+        let _ = match form.subgroups {
+            true if four == 0 => writeln!(begin, "        let biases = {};", load("lane")),
+            true => Ok(()),
+            false => writeln!(begin, "        let biases{four} = {};", load(&format!("{four}u"))),
+        };
+    }
     for row in 0..ROWS {
-        begin += &each(&|part, quad| format!("        var s{row}_{part}_{quad} = vec4<f32>(0.0);\n"));
-    }
-    let mut end = String::new();
-    for row in 0..STORED {
-        let stores = each(&|part, quad| {
-            let value = selected(row, &format!("_{part}_{quad}"));
-            format!("                work[own(layer.to + unit{row} * PARTS + {part}u) + {quad}u] = {value};\n")
+        let (four, name) = (row / 4, ["x", "y", "z", "w"][row % 4]);
+        let bias = match form.subgroups {
+            true => format!("subgroupBroadcast(biases.{name}, {four}u)"),
+            false => format!("biases{four}.{name}"),
+        };
+        begin += &each(&|part, quad| {
+            let from = if part == 0 { &bias } else { "0.0" };
+            format!("        var s{row}_{part}_{quad} = vec4<f32>({from});\n")
         });
-        let _ = write!(
-            end,
-            "            let unit{row} = o + stored * {STORED}u + {row}u;\n            if (unit{row} < layer.outputs) {{\n{stores}            }}\n"
-        );
     }
+    let components = || ["x", "y", "z", "w"].into_iter().enumerate().take(narrow);
+    let finish = |function: &str| {
+        let mut text = "            let first = o + stored * {STORED}u;\n".replace("{STORED}", &STORED.to_string());
+        for row in 0..STORED {
+            let load = |row: &str| format!("weights[next.weights_at + 1u + first + {row}]");
+            let _ = match form.subgroups {
+                true if row == 0 => writeln!(text, "            let narrow = {};", load(&format!("lane % {STORED}u"))),
+                true => Ok(()),
+                false => writeln!(text, "            let narrow{row} = {};", load(&format!("{row}u"))),
+            };
+        }
+        for row in 0..STORED {
+            let _ =
+                write!(text, "            let unit{row} = first + {row}u;\n            if (unit{row} < layer.outputs) {{\n");
+            let narrow = |name: &str| match form.subgroups {
+                true => format!("subgroupBroadcast(narrow.{name}, {row}u)"),
+                false => format!("narrow{row}.{name}"),
+            };
+            for (_, name) in components() {
+                let _ = writeln!(text, "                let n{name} = {};", narrow(name));
+            }
+            for quad in 0..quads {
+                let sums = jet(&|part| selected(ROWS, row, &format!("_{part}_{quad}")));
+                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, nx)");
+                let _ = writeln!(text, "                let z{quad} = {call};");
+                for (of, name) in components() {
+                    for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
+                        let _ = writeln!(text, "                n{of}_{part}_{quad} += n{name} * z{quad}.{value};");
+                    }
+                }
+            }
+            text += "            }\n";
+        }
+        text
+    };
+    let (activate, reverse) = (finish("activate"), finish("reverse"));
+    let mut narrow_begin = "    let narrow_biases = weights[next.weights_at];\n".to_string();
+    for (of, name) in components() {
+        narrow_begin += &each(&|part, quad| {
+            let from = if part == 0 { format!("narrow_biases.{name}") } else { "0.0".into() };
+            format!("    var n{of}_{part}_{quad} = vec4<f32>({from});\n")
+        });
+    }
+    let narrow_end: String = (0..quads)
+        .map(|quad| {
+            let sums = jet(&|part| {
+                (1..narrow)
+                    .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)"))
+            });
+            format!("        store(next.to + unit * PARTS, {quad}u, {sums});\n")
+        })
+        .collect();
     let loads: String = (0..4)
         .map(|term| {
             let rows = each(&|part, quad| {
@@ -126,107 +229,48 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize) -> String {
             format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * PARTS * row;\n{rows}")
         })
         .collect();
-    let turn = turn(form, &|row| format!("weights[block + k * {ROWS}u + {row}]"), &|row, weight, term| {
-        each(&|part, quad| {
+    let turn =
+        turn(form, ROWS, &|row| format!("weights[block + k * {ROWS}u + {row}]"), parts * quads, &|row, weight, term, group| {
+            let (part, quad) = (group / quads, group % quads);
             format!(
                 "            s{row}_{part}_{quad} = fma(vec4<f32>({weight}), t{term}_{part}_{quad}, s{row}_{part}_{quad});\n"
             )
-        })
-    });
+        });
     format!(
-        "fn apply(layer: Layer) -> u32 {{
+        "fn apply(layer: Layer, next: Layer, joined: bool) -> u32 {{
     let quads = (layer.inputs + 3u) / 4u;
     let source = own(layer.source);
     let row = own(layer.source + 1u) - source;
     var turns = 0u;
     var block = layer.weights_at;
-    for (var o = 0u; o < layer.outputs; o += {ROWS}u) {{
-{begin}        for (var k = 0u; k < quads; k++) {{
+{narrow_begin}    for (var o = 0u; o < layer.outputs; o += {ROWS}u) {{
+{begin}        block += {fours}u;
+        for (var k = 0u; k < quads; k++) {{
 {loads}{turn}            turns += 1u;
         }}
-        for (var stored = 0u; stored < {}u; stored++) {{
-{end}            turns += 1u;
+        // Two loops, since a branch that is not taken costs as much as one that is.
+        let activated = select(0u, {stored}u, layer.finish == ACTIVATE);
+        for (var stored = 0u; stored < activated; stored++) {{
+{activate}            turns += 1u;
+        }}
+        for (var stored = 0u; stored < {stored}u - activated; stored++) {{
+{reverse}            turns += 1u;
         }}
         block += quads * {ROWS}u;
+    }}
+    let rows = select(0u, next.outputs, joined);
+    for (var unit = 0u; unit < rows; unit++) {{
+{narrow_end}        turns += 1u;
     }}
     return turns;
 }}
 
-fn expected_turns(layer: Layer) -> u32 {{
-    return ((layer.inputs + 3u) / 4u + {}u) * ((layer.outputs + {ROWS}u - 1u) / {ROWS}u);
+fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
+    return ((layer.inputs + 3u) / 4u + {stored}u) * ((layer.outputs + {ROWS}u - 1u) / {ROWS}u) + select(0u, next.outputs, joined);
 }}
 
 ",
-        ROWS / STORED,
-        ROWS / STORED,
-    )
-}
-
-/// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts. A workgroup takes 32 rows and
-/// some columns, over a slice of the points; the host adds up the slices.
-pub(super) fn sum_over_points(form: Form) -> String {
-    let columns = 0..SUM_COLUMNS;
-    let mut begin = String::new();
-    let mut end = String::new();
-    let mut loads = String::new();
-    for row in 0..ROWS {
-        for j in columns.clone() {
-            let _ = writeln!(begin, "    var s{row}_{j} = 0.0;");
-        }
-    }
-    for row in 0..STORED {
-        let quad = |first: usize| (first..first + 4).map(|j| selected(row, &format!("_{j}"))).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(
-            end,
-            "        let row{row} = first_row + stored * {STORED}u + {row}u;\n        if (row{row} < s.rows) {{\n            let out = at + row{row} * s.sums_row;\n            sums[out] = vec4<f32>({});\n            sums[out + 1u] = vec4<f32>({});\n        }}",
-            quad(0),
-            quad(4),
-        );
-    }
-    for j in columns.clone() {
-        let _ = writeln!(
-            loads,
-            "            let t{j} = work[place(s.units_at + min(first_unit + {j}u, s.units - 1u) * PARTS + part, block) + quad];"
-        );
-    }
-    let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * PARTS + part, block) + quad]");
-    let turn = turn(form, &row, &|row, weight, term| {
-        let name = ["x", "y", "z", "w"][term];
-        columns.clone().map(|j| format!("            s{row}_{j} = fma({weight}, t{j}.{name}, s{row}_{j});\n")).collect()
-    });
-    format!(
-        "// The first vec4 of a row in the columns of a workgroup.
-fn place(row: u32, block: u32) -> u32 {{
-    let hidden = row >= HIDDEN;
-    let size = select(1u, settings.hidden_rows, hidden);
-    return select(0u, settings.hidden_at, hidden) + block * size * GROUP * QUADS + (row & ~HIDDEN) * select(settings.columns, GROUP * QUADS, hidden);
-}}
-
-{head}    let s = settings;
-    let first_unit = (group.x * GROUP + local) * {SUM_COLUMNS}u;
-    let first_row = group.y * {ROWS}u;
-    let first = group.z * s.slice_blocks;
-    let last = min(first + s.slice_blocks, s.blocks);
-    let quads = PARTS * GROUP * QUADS;
-    var turns = 0u;
-{begin}    for (var block = first; block < last; block++) {{
-        for (var k = 0u; k < quads; k++) {{
-            let part = k / (GROUP * QUADS);
-            let quad = k % (GROUP * QUADS);
-{loads}{turn}            turns += 1u;
-        }}
-    }}
-    let at = s.sums_at + group.z * s.sums_slice + (group.x * GROUP + local) * 2u;
-    for (var stored = 0u; stored < {stored}u; stored++) {{
-{end}        turns += 1u;
-    }}
-    prove(group.z * 65536u + group.y * 256u + first_unit, turns, (last - first) * quads + {stored}u);
-}}
-",
-        head = form.head("sum_over_points"),
+        fours = ROWS / 4,
         stored = ROWS / STORED,
     )
 }
-
-/// Rows of a workgroup of sums over points.
-pub(super) const SUM_ROWS: usize = ROWS;

@@ -32,6 +32,7 @@ impl Trainer {
             ("updates".into(), self.updates.to_string()),
             ("rollbacks".into(), self.rollbacks.to_string()),
             ("chain_steps".into(), self.chain_steps.to_string()),
+            ("shaped".into(), self.flatness.shaped.to_string()),
         ]);
         for (name, state) in [("state", &self.state), ("good.0", &self.good[0]), ("good.1", &self.good[1])] {
             let State { params, memory, average, slots } = state;
@@ -73,6 +74,8 @@ impl Trainer {
         (trainer.state, trainer.good) = (state("state")?, [state("good.0")?, state("good.1")?]);
         (trainer.updates, trainer.chain_steps) = (file.counter("updates")?, file.counter("chain_steps")?);
         trainer.rollbacks = file.counter("rollbacks")?;
+        // Files of the first days do not say.
+        trainer.flatness.shaped = file.text("shaped") == Some("true");
         Ok(trainer)
     }
 }

@@ -8,6 +8,7 @@ mod by_parts;
 mod compose;
 mod data;
 mod file;
+mod flatness;
 mod jet_passes;
 mod judge;
 mod loss;

@@ -7,7 +7,7 @@ use super::{
     loss::{At, LossAt, side_by_side},
 };
 use crate::{
-    Backend, Error, Result, Start,
+    Backend, Error, Result, Schedule, Start,
     chains::Chains,
     error::finite,
     kernel::Kernel,
@@ -72,6 +72,15 @@ impl Contrastive {
     /// α ≥ 0, which keeps energies near zero; 0 unless said.
     pub fn energy_regularization(self, strength: f64) -> Self {
         Self { energy_regularization: strength, ..self }
+    }
+
+    /// The temperature of the chains, where it is one.
+    pub(crate) fn temperature(&self) -> Option<f64> {
+        match self.kernel.temperature() {
+            None => Some(1.0),
+            Some(Schedule::Constant(temperature)) => Some(*temperature),
+            Some(_) => None,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Loss, Passes, Trainable, Training, Update, Walks,
+    flatness::Flatness,
     loss::{At, LossAt},
     negative::Sampler,
     optimizer::Memory,
@@ -55,6 +56,7 @@ pub struct Trainer {
     pub(crate) good: [State; 2],
     pub(crate) updates: u64,
     pub(crate) rollbacks: u32,
+    pub(crate) flatness: Flatness,
     /// Steps that the chains had done when the trainer was saved, or made.
     pub(crate) chain_steps: u64,
     /// The order of the data in an epoch.
@@ -86,6 +88,7 @@ impl Trainer {
             state,
             updates: 0,
             rollbacks: 0,
+            flatness: Flatness::default(),
             chain_steps: 0,
             order: None,
             target,
@@ -229,6 +232,9 @@ impl Trainer {
         if let Some(transitions) = self.sampler.as_ref().and_then(Sampler::stuck) {
             return Ok(Err(format!("not one of {transitions} transitions moved a chain; the kernel's steps may be too large")));
         }
+        if let Some(why) = self.flat(x)? {
+            return Ok(Err(why));
+        }
         let at = At {
             x,
             dim: self.target.dim(),
@@ -265,6 +271,17 @@ impl Trainer {
         }
         self.updates += 1;
         Ok(Ok((found, norm)))
+    }
+
+    /// Now and then, where chains are to hold the energy in shape: whether it has none any more.
+    fn flat(&mut self, x: &[f32]) -> Result<Option<String>> {
+        let Loss::Contrastive(contrastive) = &self.training.loss else { return Ok(None) };
+        match contrastive.temperature() {
+            Some(temperature) if self.updates.is_multiple_of(GOOD_EVERY) => {
+                self.flatness.check(&mut *self.passes, self.target.dim(), x, temperature)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Points of the model, where the loss wants some.

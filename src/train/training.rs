@@ -19,8 +19,10 @@ pub struct Training {
     /// The mean energy of data less that of chains may be so far from zero; beyond, training has run away.
     pub most_gap: f64,
     /// How often training may go back to good parameters before it is an error. It does where the loss, its gradient or a parameter is
-    /// not finite, where the gap is too large, and where not one of an update's transitions, of which there are 1,000 or more, moved a
-    /// chain: the model has collapsed, or the kernel's steps are too large.
+    /// not finite, where the gap is too large, where not one of an update's transitions, of which there are 1,000 or more, moved a
+    /// chain (the model has collapsed, or the kernel's steps are too large), and where the energy of contrastive divergence has gone
+    /// flat: where the law exp(−E/T) is that of the data, of mean m in `dim` coordinates, mean (x − m)·∇E = T dim; the root mean square
+    /// of that was at least half of T dim, and is below a twentieth of it. Looked at every 20 updates in batches of 32 points or more.
     pub most_rollbacks: u32,
     /// Seed of all random numbers.
     pub seed: u64,
