@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::{Chains, CpuChains, End, Gathered, Rows};
 use crate::{
-    Result,
+    Result, adapt,
     chains::Setup,
     kernel::State,
     store::checkpoint::{Checkpoint, Counters, Draft, write},
@@ -34,6 +34,7 @@ impl CpuChains {
         if file.counters.draws > 0 {
             chains.take_moments(&file)?;
         }
+        adapt::go_on(&mut chains, &mut file)?;
         Ok(chains)
     }
 

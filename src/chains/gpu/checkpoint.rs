@@ -11,7 +11,7 @@ use super::{
     spare::{Confirmed, Spare},
 };
 use crate::{
-    Gpu, Result,
+    Gpu, Result, adapt,
     chains::{Setup, chunk::Chunk, moments::Moments},
     store::checkpoint::{Checkpoint, Counters, Draft, write},
 };
@@ -48,6 +48,7 @@ impl GpuChains {
             chains.chunks.push(chunk);
             first += size;
         }
+        adapt::go_on(&mut chains, &mut file)?;
         Ok(chains)
     }
 
