@@ -17,7 +17,7 @@ pub use collect::{Collect, Ended, Goal, Quantity, Standing};
 pub use cpu::CpuChains;
 pub use gpu::GpuChains;
 pub use precision::Coordinate;
-pub(crate) use progress::Call;
+pub(crate) use progress::{Call, OnProgress};
 pub use progress::{Phase, Progress};
 pub(crate) use report::Clock;
 pub use report::{FailureRow, Report, RungRow, TemperingReport};

@@ -11,6 +11,7 @@
 //! | `momenta` | \[dim, chains\] | of kernels that carry them |
 //! | `stopped` | \[chains\] u8 | of unadjusted kernels: whether the chain escaped |
 //! | `ladder_ends` | \[chains\] u8 | of ladders: the end that a state visited last, 0 for none, 1 for the coldest, 2 for the hottest |
+//! | `bridge` | \[3, chains\], CPU \[2, chains\] | of annealed importance sampling: β, and the log weight, on a GPU as a whole number and a rest |
 //! | `accepted` | \[chains\] u64 | accepted proposals |
 //! | `acceptance` | \[1\] f64 | the sum of acceptance probabilities |
 //! | `failed` | \[n, 4\] u64 | chain (from 0), failures, step and kind (`Failure as u8`) of the first |
@@ -165,9 +166,6 @@ pub(crate) fn write<'a>(
     ledger: &'a Ledger,
     mut draft: Draft<'a>,
 ) -> Result<()> {
-    if setup.kernel.bridge().is_some() {
-        return Err(Error::Unsupported("annealed importance sampling keeps no checkpoints: run it again".into()));
-    }
     put_ledger(&mut draft, ledger, setup.target.dim());
     if let Some(plan) = &adapted.plan {
         plan.put(&mut draft);
