@@ -6,10 +6,10 @@
 var<private> shift: Point;
 var<private> mean: Point;
 var<private> m2: Point;
-// Of (energy, Hamiltonian).
-var<private> level_shift: vec2<f32>;
-var<private> level_mean: vec2<f32>;
-var<private> level_m2: vec2<f32>;
+// [shift, mean, m2] of the energy and of the Hamiltonian, apart: lavapipe carries every part of a vector from step to step, also one
+// that a kernel without a Hamiltonian never uses.
+var<private> of_energy: vec3<f32>;
+var<private> of_hamiltonian: vec3<f32>;
 var<private> last: Point;               // the position one draw ago
 var<private> jumps: f32;                // sum of |x - last|^2
 var<private> last_hamiltonian: f32;
@@ -24,9 +24,8 @@ fn moments_begin(index: u32, count: u32, x: ptr<function, Point>, e: f32) {
             mean[b] = Lane(0.0);
             m2[b] = Lane(0.0);
         }
-        level_shift = vec2<f32>(e);
-        level_mean = vec2<f32>(0.0);
-        level_m2 = vec2<f32>(0.0);
+        of_energy = vec3<f32>(e, 0.0, 0.0);
+        of_hamiltonian = of_energy;
         jumps = 0.0;
         changes = 0.0;
         return;
@@ -37,11 +36,10 @@ fn moments_begin(index: u32, count: u32, x: ptr<function, Point>, e: f32) {
         mean[b] = moment_lane(at + WATCHED * run.chains, b);
         m2[b] = moment_lane(at + 2u * WATCHED * run.chains, b);
     }
-    level_shift = moment_levels(at);
-    level_mean = moment_levels(at + WATCHED * run.chains);
-    level_m2 = moment_levels(at + 2u * WATCHED * run.chains);
+    of_energy = moments_of_row(at + DIM * run.chains);
     jumps = carry_in[at + 3u * WATCHED * run.chains];
     if (HAS_HAMILTONIAN) {
+        of_hamiltonian = moments_of_row(at + (DIM + 1u) * run.chains);
         last_hamiltonian = carry_in[at + (3u * WATCHED + 1u) * run.chains];
         changes = carry_in[at + (3u * WATCHED + 2u) * run.chains];
     }
@@ -49,7 +47,8 @@ fn moments_begin(index: u32, count: u32, x: ptr<function, Point>, e: f32) {
 
 // Adds the state as draw number `count` of the segment, from 1.
 fn moments_add(count: u32, x: ptr<function, Point>, e: f32) {
-    let weight = 1.0 / f32(count);
+    // Signed numbers are converted by one instruction, others by six.
+    let weight = 1.0 / f32(i32(count));
     var jump = 0.0;
     for (var b = 0u; b < blocks(); b++) {
         let d = (*x)[b] - shift[b];
@@ -62,15 +61,20 @@ fn moments_add(count: u32, x: ptr<function, Point>, e: f32) {
     }
     let sums = totals(vec2<f32>(jump, hamiltonian));
     jumps += sums.x;
-    let d = vec2<f32>(e, sums.y) - level_shift;
-    let before = d - level_mean;
-    level_mean += before * weight;
-    level_m2 += before * (d - level_mean);
+    of_energy = moments_with(of_energy, e, weight);
     if (HAS_HAMILTONIAN) {
+        of_hamiltonian = moments_with(of_hamiltonian, sums.y, weight);
         let change = select(sums.y - last_hamiltonian, 0.0, count == 1u);
         changes += change * change;
         last_hamiltonian = sums.y;
     }
+}
+
+fn moments_with(moments: vec3<f32>, value: f32, weight: f32) -> vec3<f32> {
+    let d = value - moments.x;
+    let before = d - moments.y;
+    let mean = moments.y + before * weight;
+    return vec3<f32>(moments.x, mean, moments.z + before * (d - mean));
 }
 
 fn moments_end(index: u32) {
@@ -81,11 +85,10 @@ fn moments_end(index: u32) {
         set_moment_lane(at + 2u * WATCHED * run.chains, b, m2[b]);
     }
     if (!is_first()) { return; }
-    set_moment_levels(at, level_shift);
-    set_moment_levels(at + WATCHED * run.chains, level_mean);
-    set_moment_levels(at + 2u * WATCHED * run.chains, level_m2);
+    set_moments_of_row(at + DIM * run.chains, of_energy);
     carry_out[at + 3u * WATCHED * run.chains] = jumps;
     if (HAS_HAMILTONIAN) {
+        set_moments_of_row(at + (DIM + 1u) * run.chains, of_hamiltonian);
         carry_out[at + (3u * WATCHED + 1u) * run.chains] = last_hamiltonian;
         carry_out[at + (3u * WATCHED + 2u) * run.chains] = changes;
     }
@@ -107,13 +110,14 @@ fn set_moment_lane(at: u32, b: u32, lane: Lane) {
     }
 }
 
-fn moment_levels(at: u32) -> vec2<f32> {
-    var levels = vec2<f32>(carry_in[at + DIM * run.chains], 0.0);
-    if (HAS_HAMILTONIAN) { levels.y = carry_in[at + (DIM + 1u) * run.chains]; }
-    return levels;
+fn moments_of_row(at: u32) -> vec3<f32> {
+    let rows = WATCHED * run.chains;
+    return vec3<f32>(carry_in[at], carry_in[at + rows], carry_in[at + 2u * rows]);
 }
 
-fn set_moment_levels(at: u32, levels: vec2<f32>) {
-    carry_out[at + DIM * run.chains] = levels.x;
-    if (HAS_HAMILTONIAN) { carry_out[at + (DIM + 1u) * run.chains] = levels.y; }
+fn set_moments_of_row(at: u32, moments: vec3<f32>) {
+    let rows = WATCHED * run.chains;
+    carry_out[at] = moments.x;
+    carry_out[at + rows] = moments.y;
+    carry_out[at + 2u * rows] = moments.z;
 }

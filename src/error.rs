@@ -175,7 +175,7 @@ pub enum Error {
     /// A sink of the caller's own does not take draws.
     #[error("the draws were not taken: {0}")]
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A checkpoint cannot be written in the midst of a warm-up, or is not one that this run can go on from.
+    /// A checkpoint is not one that this run can go on from.
     #[error("the checkpoint {} {why}", path.display())]
     Checkpoint {
         /// The file.

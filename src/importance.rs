@@ -1,10 +1,10 @@
 //! ln Z by annealed importance sampling: ∫ exp(−E), with an error bar, and a bracket from both sides.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     Backend, Error, Result, Schedule, Start,
-    chains::{Chains, CpuChains, GpuChains, Report},
+    chains::{Chains, CpuChains, GpuChains, OnProgress, Progress, Report},
     energy::{Bridge, Energy, Gaussian},
     error::positive,
     kernel::{Kernel, STAGE, Weighed},
@@ -173,19 +173,42 @@ impl LogNormalizer {
 /// assert!((found.ln_z - 1.35985).abs() < 4.0 * found.error);
 /// # Ok::<(), ergodic::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct AnnealedImportance {
     betas: Vec<f64>,
     steps_a_beta: u64,
     chains: usize,
     seed: u64,
     stage: &'static str,
+    on_progress: Option<OnProgress>,
+    checkpoint: Option<(PathBuf, Duration)>,
+    resume: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for AnnealedImportance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnnealedImportance")
+            .field("betas", &self.betas)
+            .field("steps_a_beta", &self.steps_a_beta)
+            .field("chains", &self.chains)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AnnealedImportance {
     /// Along a user's path 0 < β₁ ≤ … ≤ βₙ = 1.
     pub fn new(betas: impl Into<Vec<f64>>) -> Self {
-        Self { betas: betas.into(), steps_a_beta: 1, chains: 4096, seed: 0, stage: STAGE }
+        Self {
+            betas: betas.into(),
+            steps_a_beta: 1,
+            chains: 4096,
+            seed: 0,
+            stage: STAGE,
+            on_progress: None,
+            checkpoint: None,
+            resume: None,
+        }
     }
 
     /// βₖ = k/n.
@@ -222,6 +245,23 @@ impl AnnealedImportance {
         Self { seed, ..self }
     }
 
+    /// Called after every slice; `ControlFlow::Break` cancels the run with [`Error::Cancelled`].
+    pub fn on_progress(self, f: impl Fn(Progress) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
+        Self { on_progress: Some(Arc::new(f)), ..self }
+    }
+
+    /// Saves the run to this file between slices, whenever so much time has passed since the last time, and when an error ends it: a
+    /// cancellation and a time-out lose nothing, a lost device at most a slice. [`resume`](Self::resume) goes on from there.
+    pub fn checkpoint(self, path: impl Into<PathBuf>, every: Duration) -> Self {
+        Self { checkpoint: Some((path.into(), every)), ..self }
+    }
+
+    /// Goes on from a [`checkpoint`](Self::checkpoint) of a run with the same path, chains, seed, energies and kernel on the same
+    /// backend, with the same bits as if it had not been interrupted.
+    pub fn resume(self, path: impl Into<PathBuf>) -> Self {
+        Self { resume: Some(path.into()), ..self }
+    }
+
     /// With another text of its stage: for tests that plant a fault in it.
     #[doc(hidden)]
     pub fn with_stage(self, change: impl FnOnce(&'static str) -> &'static str) -> Self {
@@ -233,7 +273,8 @@ impl AnnealedImportance {
     /// # Errors
     /// [`Error::Setting`] where the path does not rise to 1 or a weight is not a number; [`Error::Unsupported`] for kernels whose law is
     /// not exact, and for a base that is constrained (in reverse, also a target); and as
-    /// [`Setup::build`](crate::chains::Setup::build) and [`Chains::advance`].
+    /// [`Setup::build`](crate::chains::Setup::build) or [`Setup::resume`](crate::chains::Setup::resume), [`Chains::advance`], and
+    /// [`Chains::save`].
     pub fn forward(
         &self,
         backend: &Backend,
@@ -283,22 +324,42 @@ impl AnnealedImportance {
         self.validate()?;
         let steps = (betas.len() as u64).saturating_mul(self.steps_a_beta);
         let kernel = Weighed::new(kernel, Schedule::levels(betas, self.steps_a_beta), self.stage);
-        let setup = backend.chains(bridge, kernel).count(self.chains).seed(self.seed).start(start);
+        let mut setup = backend.chains(bridge, kernel).count(self.chains).seed(self.seed).start(start);
+        setup.on_progress.clone_from(&self.on_progress);
+        if let Some((path, every)) = &self.checkpoint {
+            setup = setup.checkpoint(path, *every);
+        }
+        let resume = self.resume.as_deref();
         let (log_weights, positions, report) = match backend.gpu() {
             Some(gpu) => {
-                let mut chains = GpuChains::new(gpu, setup)?;
-                chains.advance(steps)?;
+                let mut chains = match resume {
+                    Some(path) => GpuChains::resume(gpu, setup, path)?,
+                    None => GpuChains::new(gpu, setup)?,
+                };
+                self.advance(&mut chains, steps)?;
                 (chains.log_weights()?, chains.positions()?, chains.report())
             }
             None => {
-                let mut chains = CpuChains::new(setup)?;
-                chains.advance(steps)?;
+                let mut chains = match resume {
+                    Some(path) => CpuChains::resume(setup, path)?,
+                    None => CpuChains::new(setup)?,
+                };
+                self.advance(&mut chains, steps)?;
                 (chains.log_weights(), chains.positions()?, chains.report())
             }
         };
         let mean = log_mean_exp(&log_weights)?;
         let LogMean { value, error, ess } = mean;
         Ok((mean, LogNormalizer { ln_z: value, error, ess, log_weights, positions, report }))
+    }
+
+    /// To the end of the path; what an error interrupts is saved.
+    fn advance(&self, chains: &mut impl Chains, steps: u64) -> Result<()> {
+        let done = chains.advance(steps.saturating_sub(chains.steps()));
+        if let (Err(_), Some((path, _))) = (&done, &self.checkpoint) {
+            chains.save(path)?;
+        }
+        done
     }
 
     fn validate(&self) -> Result<()> {

@@ -44,6 +44,10 @@ impl Number for u64 {
     const DTYPE: Dtype = Dtype::U64;
 }
 
+impl Number for u32 {
+    const DTYPE: Dtype = Dtype::U32;
+}
+
 impl Number for u8 {
     const DTYPE: Dtype = Dtype::U8;
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use common::{
     Suite, cases,
@@ -120,6 +120,34 @@ fn misses(
         squares += z * z;
     }
     ChiSquared::new(seeds as f64).unwrap().sf(squares)
+}
+
+/// Cancelled, saved and resumed after every slice, a run weighs every chain with the bits of one that was not; what is wrong else.
+fn goes_on(backend: &Backend, case: &Case, change: impl Fn(AnnealedImportance) -> AnnealedImportance) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ais.safetensors");
+    let importance = change(case.betas.clone().chains(300).seed(5));
+    let whole = forward(backend, case, importance.clone());
+    let run = |importance: AnnealedImportance| {
+        let importance = importance.on_progress(|_| ControlFlow::Break(())).checkpoint(&path, Duration::from_secs(3600));
+        importance.forward(backend, case.target.clone(), &case.base, case.kernel.clone())
+    };
+    let (mut good, mut ended) = (0, run(importance.clone()));
+    while let Err(Error::Cancelled { good_steps }) = ended {
+        assert!(good_steps > good);
+        good = good_steps;
+        ended = run(importance.clone().resume(&path));
+    }
+    // The last slice was cancelled as well, and there was nothing left to do.
+    assert_eq!(good, whole.report.steps);
+    let resumed = ended.unwrap();
+    for other in [importance.clone().seed(6), importance.clone().steps_a_beta(3), importance.clone().chains(299)] {
+        let refused = other.resume(&path).forward(backend, case.target.clone(), &case.base, case.kernel.clone());
+        assert!(matches!(refused, Err(Error::Checkpoint { .. })), "{refused:?}");
+    }
+    let is_same = (resumed.ln_z, resumed.error, resumed.report.steps) == (whole.ln_z, whole.error, whole.report.steps)
+        && (&resumed.log_weights, &resumed.positions) == (&whole.log_weights, &whole.positions);
+    if is_same { Ok(()) } else { Err(format!("ln Z {} and {}", resumed.ln_z, whole.ln_z)) }
 }
 
 /// Over many seeds the scores are standard normal: errors that are too small or too large by a third fail.
@@ -272,6 +300,16 @@ fn main() -> std::process::ExitCode {
         .gpu("weights agree with the twin's", |gpu| twin(&Backend::gpu_of(gpu)))
         .both("chains outside of the support have no weight", |backend| outside(&backend))
         .test("bad settings are refused", refusals)
+        .both("a run that is cancelled and resumed has the same bits", |backend| {
+            for case in cases_with_ln_z() {
+                goes_on(&backend, &case, |importance| importance).unwrap();
+            }
+        })
+        .gpu("a planted fault is found: a part of the weight that is not carried on", |gpu| {
+            let forget = |text: &'static str| replaced(text, "+ index] = rest;", "+ index] = 0.0;");
+            let found = goes_on(&Backend::gpu_of(gpu), &cases_with_ln_z()[2], |importance| importance.with_stage(forget));
+            assert!(found.is_err(), "not found");
+        })
         .test("a planted fault is found: a transition at the wrong temperature", || {
             let case = cases_with_ln_z().remove(2);
             let kernel = Planted::twin(case.kernel.clone(), |real, step, state, scratch| {

@@ -15,7 +15,7 @@ const SECONDS: f64 = 1.0;
 
 type Case = (&'static str, Arc<dyn Energy>, Arc<dyn Kernel>);
 
-pub(crate) fn measure(rounds: usize) -> Result<()> {
+pub(crate) fn measure(rounds: usize, only: &str) -> Result<()> {
     let backend = Backend::gpu_of(Gpu::open()?);
     println!(
         "{}; {CHAINS} chains in two dimensions, {rounds} rounds; time over that without, least and most",
@@ -29,7 +29,7 @@ pub(crate) fn measure(rounds: usize) -> Result<()> {
         ("double_well, rwm", wells, Arc::new(Rwm::new(0.5))),
     ];
     println!("{:>18} {:>9} {:>18} {:>18} {:>18}", "", "steps/s", "moments", "copy", "copy with moments");
-    for (name, energy, kernel) in cases {
+    for (name, energy, kernel) in cases.into_iter().filter(|(name, ..)| name.contains(only)) {
         let chains =
             || backend.chains_of(energy.clone(), kernel.clone()).count(CHAINS).start(Start::normal([0.0], 1.0)).seed(1);
         // Without a copy and with one.

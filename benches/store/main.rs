@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     if arguments.cost {
-        cost::measure(arguments.rounds)
+        cost::measure(arguments.rounds, &arguments.only)
     } else if arguments.memory {
         memory::measure()
     } else {

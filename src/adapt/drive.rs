@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Adaptation, Settings, Trial,
+    Adaptation, Settings,
     warm_up::{WarmUp, Warmup},
 };
 use crate::{
     Chains, Error, Result,
-    chains::{Call, Collecting, FailureRow, Phase},
+    chains::{Call, Collecting, FailureRow},
     kernel::Kernel,
+    store::checkpoint::Checkpoint,
 };
 
 /// What a warm-up needs of chains, on the GPU and on the CPU alike.
@@ -17,8 +18,8 @@ pub(crate) trait Adapting: Chains + Collecting {
     /// Replaces the kernel by one that differs in its settings alone.
     fn set_kernel(&mut self, kernel: Arc<dyn Kernel>);
 
-    /// Runs one step.
-    fn trial(&mut self) -> Result<Trial>;
+    /// Runs one step, which the plan learns from.
+    fn trial(&mut self, plan: &mut WarmUp) -> Result<()>;
 
     /// The coordinates that the kernel moves in, `[dim][chain]`: the positions, but of a constrained energy.
     fn free_coordinates(&self) -> Result<Vec<f32>>;
@@ -31,13 +32,16 @@ pub(crate) trait Adapting: Chains + Collecting {
 
     /// The warm-up is over: what it did is no longer counted. Returns its failures.
     fn count_anew(&mut self) -> Vec<FailureRow>;
+
+    /// Saves the run where that is due.
+    fn save_if_due(&mut self) -> Result<()>;
 }
 
 /// Where the warm-up of some chains stands.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Adapted {
-    /// A warm-up that an error interrupted.
-    plan: Option<WarmUp>,
+    /// The warm-up in progress.
+    pub(crate) plan: Option<WarmUp>,
     /// What the last one found.
     pub(crate) found: Option<Adaptation>,
     /// The settings that it froze.
@@ -45,15 +49,9 @@ pub(crate) struct Adapted {
 }
 
 impl Adapted {
-    /// What a checkpoint keeps.
-    ///
-    /// # Errors
-    /// In the midst of a warm-up, whose plan it does not keep.
-    pub(crate) fn frozen(&self) -> Result<Option<(Settings, Adaptation)>, String> {
-        if self.plan.is_some() {
-            return Err("cannot be written in the midst of a warm-up: call warm_up again to end it".into());
-        }
-        Ok(self.settings.clone().zip(self.found.clone()))
+    /// What the last warm-up froze and found.
+    pub(crate) fn frozen(&self) -> Option<(Settings, Adaptation)> {
+        self.settings.clone().zip(self.found.clone())
     }
 }
 
@@ -65,60 +63,74 @@ pub(crate) fn resume(chains: &mut impl Adapting, settings: Settings, found: Adap
     *chains.adapted() = Adapted { plan: None, found: Some(found), settings: Some(settings) };
 }
 
-/// Runs a warm-up where the kernel wants one and there has been none.
-pub(crate) fn ensure(chains: &mut impl Adapting) -> Result<()> {
-    if chains.setup().kernel.adaptive().is_none() || chains.adapted().found.is_some() {
-        return Ok(());
+/// Takes up a warm-up in the midst of which a checkpoint was made; the chains stand where it has them.
+pub(crate) fn go_on(chains: &mut impl Adapting, file: &mut Checkpoint) -> Result<()> {
+    if let Some(plan) = file.warming_up.take() {
+        let plan = plan.resume(&*chains.setup().kernel, chains.free_coordinates()?, file)?;
+        chains.adapted().plan = Some(plan);
     }
-    warm_up(chains, Warmup::default())
+    Ok(())
 }
 
-/// Runs a warm-up to its end and freezes what it found. After an error of the device or a cancellation another call goes on from
-/// there.
-pub(crate) fn warm_up(chains: &mut impl Adapting, limits: Warmup) -> Result<()> {
+/// Runs a warm-up where one is in progress, or where the kernel wants one and there has been none.
+pub(crate) fn ensure(chains: &mut impl Adapting, call: &Call) -> Result<()> {
+    let is_wanted = chains.setup().kernel.adaptive().is_some() && chains.adapted().found.is_none();
+    if is_wanted || chains.adapted().plan.is_some() { warm_up(chains, Warmup::default(), call) } else { Ok(()) }
+}
+
+/// Runs a warm-up to its end and freezes what it found. After an error of the device, a cancellation, or when the call's time is up,
+/// another call goes on from there.
+pub(crate) fn warm_up(chains: &mut impl Adapting, limits: Warmup, call: &Call) -> Result<()> {
     let base = chains.setup().kernel.clone();
     let Some(adaptive) = base.adaptive() else {
         return Err(Error::Unsupported(format!("all settings of {} were given, so there is nothing to adapt", base.name())));
     };
-    let mut plan = match chains.adapted().plan.take() {
-        Some(plan) => plan,
-        None => {
-            let temperature = chains.setup().temperature.at(chains.steps());
-            WarmUp::new(&*base, adaptive, limits, chains.free_coordinates()?, &chains.energies()?, temperature)
+    if chains.adapted().plan.is_none() {
+        let temperature = chains.setup().temperature.at(chains.steps());
+        let plan = WarmUp::new(&*base, adaptive, limits, chains.free_coordinates()?, &chains.energies()?, temperature);
+        chains.adapted().plan = Some(plan);
+    }
+    let mut call = call.of_warm_up();
+    while let Some(mut plan) = chains.adapted().plan.take() {
+        if plan.is_done() {
+            chains.set_kernel(with(&base, plan.settings()));
+            let failures = chains.count_anew();
+            chains.adapted().settings = Some(plan.settings().clone());
+            chains.adapted().found = Some(Adaptation { failures, ..plan.record() });
+            break;
         }
-    };
-    if let Err(e) = run(chains, &base, &mut plan) {
-        if !matches!(e, Error::Adaptation { .. }) {
+        let is_over = call.is_over();
+        let stepped = if is_over { Ok(()) } else { step(chains, &base, &mut plan) };
+        (call.done, call.total) = plan.progress();
+        // One that finds nothing is of no further use.
+        if !matches!(stepped, Err(Error::Adaptation { .. })) {
             chains.adapted().plan = Some(plan);
         }
-        return Err(e);
+        stepped?;
+        if is_over {
+            break;
+        }
+        chains.save_if_due()?;
+        call.progress(chains.setup(), 0, chains.steps())?;
     }
-    let failures = chains.count_anew();
-    chains.adapted().settings = Some(plan.settings().clone());
-    chains.adapted().found = Some(Adaptation { failures, ..plan.record() });
     Ok(())
 }
 
-fn run(chains: &mut impl Adapting, base: &Arc<dyn Kernel>, plan: &mut WarmUp) -> Result<()> {
-    let with = |settings: &Settings| base.with_settings(settings).unwrap_or_else(|| base.clone());
-    let mut call = Call::new(Phase::WarmUp, plan.progress().1, None);
-    while !plan.is_done() {
-        let settings = plan.next();
-        chains.set_kernel(with(&settings));
-        match chains.trial() {
-            Ok(trial) => {
-                plan.learn(trial)?;
-                let moves = plan.take_moves();
-                if !moves.is_empty() {
-                    chains.relocate(&moves)?;
-                }
-            }
-            Err(Error::CutShort { .. }) if plan.shorten(settings.leapfrog_steps.0) => continue,
-            Err(e) => return Err(e),
-        }
-        (call.done, call.total) = plan.progress();
-        call.progress(chains.setup(), 0, chains.steps())?;
+fn with(base: &Arc<dyn Kernel>, settings: &Settings) -> Arc<dyn Kernel> {
+    base.with_settings(settings).unwrap_or_else(|| base.clone())
+}
+
+/// One step of the chains, or a shorter trajectory where the driver does not finish it.
+fn step(chains: &mut impl Adapting, base: &Arc<dyn Kernel>, plan: &mut WarmUp) -> Result<()> {
+    // Here and not after the step that planned them: what is kept of a warm-up between steps may have moves to make yet.
+    if !plan.moves().is_empty() {
+        chains.relocate(plan.moves())?;
+        plan.moved();
     }
-    chains.set_kernel(with(plan.settings()));
-    Ok(())
+    let settings = plan.next();
+    chains.set_kernel(with(base, &settings));
+    match chains.trial(plan) {
+        Err(Error::CutShort { .. }) if plan.shorten(settings.leapfrog_steps.0) => Ok(()),
+        done => done,
+    }
 }

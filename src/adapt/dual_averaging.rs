@@ -1,12 +1,15 @@
 //! Step sizes by dual averaging.
 
+use serde::{Deserialize, Serialize};
+
 /// Nesterov's dual averaging of the logarithm of a step size, as Hoffman and Gelman (2014, 3.2) use it: after n transitions with
 /// mean acceptances aₖ
 ///
 ///   log εₙ = μ − (√n / γ) (1 / (n + t₀)) Σ (δ − aₖ),
 ///
 /// and the result is the average of log εₖ with weights that fall as k^(−κ) from the last back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct DualAveraging {
     target: f64,
     /// μ, which the iterates are drawn towards.
@@ -58,7 +61,8 @@ pub(crate) fn correction(acceptance: f64, target: f64, order: f64) -> f64 {
 }
 
 /// The step sizes that are known to accept too often and too seldom, as (log step size, acceptance).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Bracket {
     small: Option<(f64, f64)>,
     large: Option<(f64, f64)>,

@@ -1,5 +1,7 @@
 //! The scale of each coordinate from the spread of the chains.
 
+use serde::{Deserialize, Serialize};
+
 /// Chains that quartiles are taken of: enough to know them within a few per cent.
 const SAMPLED: usize = 1024;
 /// Values further than so many interquartile ranges from the quartiles count as if they stood there: 14 standard deviations of a
@@ -11,7 +13,8 @@ const LOST: f64 = 1e12;
 const FEWEST_CHAINS: usize = 8;
 
 /// Mean and spread of each coordinate over chains and transitions.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Spread {
     /// Positions taken in.
     count: f64,
@@ -24,6 +27,11 @@ pub(crate) struct Spread {
 impl Spread {
     pub(crate) fn new(dim: usize) -> Self {
         Self { count: 0.0, mean: vec![0.0; dim], m2: vec![0.0; dim], outlying: vec![0.0; dim] }
+    }
+
+    /// Whether it is of so many coordinates.
+    pub(crate) fn is_of(&self, dim: usize) -> bool {
+        [&self.mean, &self.m2, &self.outlying].into_iter().all(|values| values.len() == dim)
     }
 
     /// Takes in positions, `[dim][chain]`.

@@ -6,6 +6,8 @@
 //!
 //! Nothing depends on the clock: the same seed finds the same settings on the same device.
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::{Error, Result};
 
 mod drive;
@@ -15,12 +17,13 @@ mod record;
 mod trajectory;
 mod warm_up;
 
-pub(crate) use drive::{Adapted, Adapting, ensure, resume, warm_up};
+pub(crate) use drive::{Adapted, Adapting, ensure, go_on, resume, warm_up};
 pub use record::{Adaptation, Warning};
+pub(crate) use warm_up::WarmUp;
 pub use warm_up::Warmup;
 
 /// Settings that a warm-up finds, and a kernel runs with.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The step size, for coordinates of scale one.
     pub step_size: f64,
@@ -33,7 +36,7 @@ pub struct Settings {
 }
 
 /// What a kernel wants of a warm-up.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
     /// The mean acceptance to reach.
     pub target_acceptance: f64,
@@ -64,4 +67,9 @@ pub(crate) struct Trial {
     pub(crate) accepted: Vec<bool>,
     /// y·v at the end of each chain's trajectory, see `trajectory`.
     pub(crate) growth: Vec<f32>,
+}
+
+/// JSON has no infinity; serde_json writes null.
+fn or_infinity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }

@@ -53,7 +53,9 @@ pub enum Warning {
     NotSettled {
         /// The coordinate.
         coordinate: usize,
-        /// The shift of its mean in standard deviations, or the change of the logarithm of the standard deviation, if larger.
+        /// The shift of its mean in standard deviations, or the change of the logarithm of the standard deviation, if larger; infinite
+        /// where there is none to be told.
+        #[serde(deserialize_with = "super::or_infinity")]
         change: f64,
     },
     /// Longer trajectories were wanted than allowed: the draws are right, but more correlated than they could be.
@@ -146,5 +148,18 @@ impl fmt::Display for Adaptation {
             write!(f, "\n  {chains} chains stayed at energies far above the others' and were set to where others stood")?;
         }
         self.warnings.iter().try_for_each(|warning| write!(f, "\n  warning: {warning}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// JSON has no infinity, and a checkpoint is JSON.
+    #[test]
+    fn a_change_that_cannot_be_told_comes_back() {
+        let warning = Warning::NotSettled { coordinate: 1, change: f64::INFINITY };
+        let text = serde_json::to_string(&warning).unwrap();
+        assert_eq!(serde_json::from_str::<Warning>(&text).unwrap(), warning);
     }
 }

@@ -1,5 +1,7 @@
 //! Trajectory lengths by ChEES.
 
+use serde::{Deserialize, Serialize};
+
 use super::Trial;
 
 /// Transitions that the slope is averaged over.
@@ -23,7 +25,8 @@ const COST: f64 = 0.25;
 ///   d log C / d log T = 2 E[(f(y′) − f(y)) f′ t] / E[(f(y′) − f(y))²],
 ///
 /// a number without a unit, 2 for short trajectories: log T follows it, and stands where it is COST.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Trajectory {
     log_length: f64,
     change: f64,

@@ -90,7 +90,8 @@ impl Collect {
         Self { draws, ..self }
     }
 
-    /// For at most so long, by the clock; what is collected by then is reported.
+    /// For at most so long, by the clock; what is collected by then is reported. A warm-up that comes first counts: where it takes
+    /// longer the report has no draws, and the next call goes on with it.
     pub fn within(self, time: Duration) -> Self {
         Self { within: Some(time), ..self }
     }
@@ -226,8 +227,9 @@ impl Standing {
 pub(crate) trait Collecting {
     fn setup(&self) -> &Setup;
 
-    /// Begins a collection, or goes on with the last one; the draws that it has already.
-    fn begin(&mut self, goes_on: bool) -> Result<u64>;
+    /// Begins a collection, or goes on with the last one, after a warm-up where one is due; the draws that it has already. When the
+    /// call's time is up the warm-up is left as it is.
+    fn begin(&mut self, goes_on: bool, call: &Call) -> Result<u64>;
 
     /// Steps since the start.
     fn steps_done(&self) -> u64;
@@ -253,21 +255,28 @@ pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect, sink: Opti
     if sink.is_some() {
         collect.bytes(chains.setup())?;
     }
-    let already = chains.begin(collect.goes_on)?;
+    let call = Call::new(Phase::Collect, collect.draws, collect.within);
+    let already = chains.begin(collect.goes_on, &call)?;
+    let call = call.after_warm_up();
     let begin = |sink| Storing::begin(sink, &collect, chains.setup(), already, chains.steps_done());
     let Some(mut storing) = sink.map(begin).transpose()? else {
-        return run(chains, &collect, already, None);
+        return run(chains, &collect, call, already, None);
     };
-    let report = run(chains, &collect, already, Some(&mut storing));
+    let report = run(chains, &collect, call, already, Some(&mut storing));
     let ended = storing.end();
     report.and_then(|report| ended.map(|()| report))
 }
 
-fn run(chains: &mut impl Collecting, collect: &Collect, already: u64, mut storing: Option<&mut Storing<'_>>) -> Result<Report> {
+fn run(
+    chains: &mut impl Collecting,
+    collect: &Collect,
+    mut call: Call,
+    already: u64,
+    mut storing: Option<&mut Storing<'_>>,
+) -> Result<Report> {
     let last = already.saturating_add(collect.draws);
     // Looking at the moments empties the device's queue, so it is done only where somebody wants to know.
     let looks = collect.goal.is_some() || chains.setup().on_progress.is_some();
-    let mut call = Call::new(Phase::Collect, collect.draws, collect.within);
     let mut draws = already;
     let mut look = if looks { FIRST_LOOK.max(already + already / 4).min(last) } else { last };
     loop {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Error, Result, Warmup,
-    adapt::{self, Adapted},
+    adapt::{self, Adapted, Adapting as _},
     check,
     energy::{Energy, Params},
     kernel::{End, Kernel, State},
@@ -155,6 +155,8 @@ impl CpuChains {
         self.target = self.setup.target.clone();
         self.params = params.to_vec();
         self.gathered.clear();
+        // A warm-up in progress has learnt of other parameters.
+        self.adapted.plan = None;
         let mut states = std::mem::take(&mut self.states);
         let evaluated = self.evaluate(&mut states);
         self.states = states;
@@ -184,8 +186,8 @@ impl Collecting for CpuChains {
         &self.setup
     }
 
-    fn begin(&mut self, goes_on: bool) -> Result<u64> {
-        adapt::ensure(self)?;
+    fn begin(&mut self, goes_on: bool, call: &Call) -> Result<u64> {
+        adapt::ensure(self, call)?;
         self.begun = self.clock;
         let draws = self.gathered.first().map_or(0, |gathered| gathered.draws);
         if goes_on && draws > 0 {
@@ -233,10 +235,7 @@ impl Collecting for CpuChains {
             if let Some(storing) = &mut storing {
                 storing.deliver()?;
             }
-            if let Some(path) = self.setup.save_due(self.saved) {
-                self.save(path)?;
-                self.saved = Instant::now();
-            }
+            self.save_if_due()?;
             call.progress(&self.setup, self.clock.steps - begun, self.clock.steps)?;
         }
         Ok(self.clock.steps - begun)
@@ -279,12 +278,13 @@ fn position<'a>(target: &dyn Energy, y: &'a [f64]) -> Cow<'a, [f64]> {
 
 impl Chains for CpuChains {
     fn warm_up(&mut self, limits: Warmup) -> Result<()> {
-        adapt::warm_up(self, limits)
+        adapt::warm_up(self, limits, &Call::new(Phase::WarmUp, 0, None))
     }
 
     fn advance(&mut self, steps: u64) -> Result<()> {
-        adapt::ensure(self)?;
-        self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
+        let call = Call::new(Phase::Advance, steps, None);
+        adapt::ensure(self, &call)?;
+        self.run(steps, &call.after_warm_up(), None).map(drop)
     }
 
     fn collect(&mut self, what: Collect) -> Result<Report> {

@@ -208,8 +208,8 @@ impl Collecting for GpuChains {
         &self.setup
     }
 
-    fn begin(&mut self, goes_on: bool) -> Result<u64> {
-        adapt::ensure(self)?;
+    fn begin(&mut self, goes_on: bool, call: &Call) -> Result<u64> {
+        adapt::ensure(self, call)?;
         self.at.begun = self.at.clock;
         for chunk in &mut self.chunks {
             chunk.drop_draws();
@@ -231,7 +231,7 @@ impl Collecting for GpuChains {
         let collects = call.collects();
         let first = self.at.clock.steps;
         let goal = first + steps;
-        self.ensure_spare()?;
+        self.ensure_spare(None)?;
         let mut ahead = first;
         let mut slices: VecDeque<Slice> = VecDeque::new();
         while self.at.clock.steps < goal {
@@ -262,7 +262,7 @@ impl Collecting for GpuChains {
                 continue;
             };
             self.confirm(&slice, &landed, storing.as_deref_mut())?;
-            self.take_spare(&slice)?;
+            self.take_spare(&slice, None)?;
             let now = Instant::now();
             let took = slice.took(now, last_confirmed);
             self.at.clock.wall += now - last_confirmed;
@@ -303,19 +303,20 @@ impl Collecting for GpuChains {
 
 impl Chains for GpuChains {
     fn warm_up(&mut self, limits: Warmup) -> Result<()> {
-        let done = adapt::warm_up(self, limits);
+        let done = adapt::warm_up(self, limits, &Call::new(Phase::WarmUp, 0, None));
         done.map_err(|e| e.after(self.steps()))
     }
 
     fn advance(&mut self, steps: u64) -> Result<()> {
         let mut advance = || {
-            adapt::ensure(self)?;
+            let call = Call::new(Phase::Advance, steps, None);
+            adapt::ensure(self, &call)?;
             // No steps part no collections.
             if steps > 0 {
                 self.close_segment()?;
             }
             self.chunks.iter_mut().for_each(Chunk::drop_draws);
-            self.run(steps, &Call::new(Phase::Advance, steps, None), None).map(drop)
+            self.run(steps, &call.after_warm_up(), None).map(drop)
         };
         let done = advance();
         done.map_err(|e| e.after(self.steps()))

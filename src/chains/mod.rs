@@ -17,7 +17,7 @@ pub use collect::{Collect, Ended, Goal, Quantity, Standing};
 pub use cpu::CpuChains;
 pub use gpu::GpuChains;
 pub use precision::Coordinate;
-pub(crate) use progress::Call;
+pub(crate) use progress::{Call, OnProgress};
 pub use progress::{Phase, Progress};
 pub(crate) use report::Clock;
 pub use report::{FailureRow, Report, RungRow, TemperingReport};
@@ -36,7 +36,8 @@ use crate::{Result, Warmup, store::Sink};
 pub trait Chains: std::fmt::Debug + Send {
     /// Finds the settings of a kernel that adapts, and freezes them. Without this call that happens before the first step of
     /// [`advance`](Self::advance) or [`collect`](Self::collect). The steps of a warm-up count in [`steps`](Self::steps), but not in
-    /// a report, which records them apart. A second call adapts anew from where the chains stand.
+    /// a report, which records them apart. A second call adapts anew from where the chains stand. A warm-up that was interrupted, also
+    /// one that was saved and resumed, is ended by any of the three, within the limits that it was begun with.
     ///
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a kernel whose settings were given;
@@ -121,12 +122,12 @@ pub trait Chains: std::fmt::Debug + Send {
     fn restart(&mut self, params: &[f32], positions: &[f32]) -> Result<()>;
 
     /// Writes a checkpoint, from which [`Setup::resume`] goes on with the same bits: the state of every chain, counters, the ledger,
-    /// what was collected, and a hash of what defines the run, in a safetensors file. It takes the place of an older one in one step,
+    /// what was collected, what a warm-up found or, in the midst of one, has learnt so far, and a hash of what defines the run, in a
+    /// safetensors file. It takes the place of an older one in one step,
     /// so there is a whole one at any time.
     ///
     /// # Errors
-    /// [`Error::Write`](crate::Error::Write) where the file cannot be written; [`Error::Checkpoint`](crate::Error::Checkpoint) in the
-    /// midst of a warm-up; device errors. The run can go on after all of them. Of a lost device the copy is written that
+    /// [`Error::Write`](crate::Error::Write) where the file cannot be written; device errors. The run can go on after all of them. Of a lost device the copy is written that
     /// [`Setup::spare_copy`] speaks of; [`Error::DeviceLost`](crate::Error::DeviceLost) where there is none.
     fn save(&self, path: &Path) -> Result<()>;
 

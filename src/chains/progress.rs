@@ -31,7 +31,7 @@ pub struct Progress {
     pub done: u64,
     /// Steps asked for in this call, or allowed.
     pub total: u64,
-    /// Time since the call.
+    /// Time since the call, or since the end of its warm-up.
     pub elapsed: Duration,
     /// How long it should still take, at the rate so far: to the goal where there is one, to the time limit where that comes first.
     pub remaining: Option<Duration>,
@@ -46,7 +46,8 @@ pub(crate) type OnProgress = Arc<dyn Fn(Progress) -> ControlFlow<()> + Send + Sy
 pub(crate) struct Call {
     phase: Phase,
     begun: Instant,
-    within: Option<Duration>,
+    /// When its time is up.
+    end: Option<Instant>,
     /// Steps asked for, or allowed.
     pub(crate) total: u64,
     /// Steps done before the run in hand.
@@ -56,7 +57,19 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(phase: Phase, total: u64, within: Option<Duration>) -> Self {
-        Self { phase, begun: Instant::now(), within, total, done: 0, standing: None }
+        let begun = Instant::now();
+        let end = within.and_then(|within| begun.checked_add(within));
+        Self { phase, begun, end, total, done: 0, standing: None }
+    }
+
+    /// The warm-up before it, whose time is up when that of the call is.
+    pub(crate) fn of_warm_up(&self) -> Self {
+        Self { phase: Phase::WarmUp, ..*self }
+    }
+
+    /// The call from here on, after its warm-up.
+    pub(crate) fn after_warm_up(self) -> Self {
+        Self { begun: Instant::now(), ..self }
     }
 
     pub(crate) fn collects(&self) -> bool {
@@ -65,7 +78,7 @@ impl Call {
 
     /// Whether time is up.
     pub(crate) fn is_over(&self) -> bool {
-        self.within.is_some_and(|within| self.begun.elapsed() >= within)
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// Tells the caller that `run` steps of the run in hand are done, of `good_steps` in all.
@@ -75,7 +88,7 @@ impl Call {
         let expected = self.standing.and_then(|s| s.expected_draws()).map_or(self.total, |n| n.clamp(done, self.total));
         let to_go = (expected - done) as f64 / done.max(1) as f64;
         let by_rate = Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_go).unwrap_or(Duration::MAX);
-        let remaining = self.within.map_or(by_rate, |within| by_rate.min(within.saturating_sub(elapsed)));
+        let remaining = self.end.map_or(by_rate, |end| by_rate.min(end.saturating_duration_since(Instant::now())));
         let progress = Progress {
             phase: self.phase,
             done,

@@ -138,7 +138,7 @@ impl Setup {
     /// Bytes of host memory that a copy of the chains' state may take; 32 MiB unless said. It is taken with every slice (of slices
     /// shorter than 40 ms not with each), so that a lost device loses at most one: after [`Error::DeviceLost`] the chains stand where
     /// the copy does, [`Chains::positions`] and [`Chains::save`] give what it has, and [`resume`](Self::resume) on another device goes
-    /// on with the same bits. A warm-up that is lost is lost whole. Where (2 dim + 1 + moments) × chains × 4 bytes are more than this
+    /// on with the same bits, in a warm-up too. Where (2 dim + 1 + moments) × chains × 4 bytes are more than this
     /// there is no copy, and with 0 there is none at all; the moments take 3 (dim + 1) + 1, with HMC 3 (dim + 2) + 3, numbers a chain.
     pub fn spare_copy(self, most_bytes: u64) -> Self {
         Self { spare_copy: most_bytes, ..self }
@@ -149,7 +149,7 @@ impl Setup {
         Self { on_progress: Some(Arc::new(f)), ..self }
     }
 
-    /// Saves the run to this file (see [`Chains::save`]) during `advance` and `collect`, between slices, whenever so much time has
+    /// Saves the run to this file (see [`Chains::save`]) during warm-ups, `advance` and `collect`, between slices, whenever so much time has
     /// passed since the last time. After the loss of the process or the machine, what came since then is lost. With `Duration::ZERO`
     /// every slice is saved before the next begins, and at most one slice is lost; the device then waits for the disk after each. Of a
     /// lost device there is a copy, see [`spare_copy`](Self::spare_copy). A time-out or a cancellation loses nothing. A call that ends does not save; call [`Chains::save`].

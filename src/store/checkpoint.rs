@@ -1,7 +1,7 @@
 //! Checkpoints: all that a run needs to go on with the same bits, in a safetensors file.
 //!
 //! The header has one text, `ergodic`: a JSON object of format, version, settings (what defines the run), counters (whole
-//! numbers), and what a warm-up found. The tensors, f32 from a GPU and f64 from the CPU reference where no type is given:
+//! numbers), what a warm-up found, and where one in progress stands. The tensors, f32 from a GPU and f64 from the CPU reference where no type is given:
 //!
 //! | tensor | shape | |
 //! |---|---|---|
@@ -11,11 +11,13 @@
 //! | `momenta` | \[dim, chains\] | of kernels that carry them |
 //! | `stopped` | \[chains\] u8 | of unadjusted kernels: whether the chain escaped |
 //! | `ladder_ends` | \[chains\] u8 | of ladders: the end that a state visited last, 0 for none, 1 for the coldest, 2 for the hottest |
+//! | `bridge` | \[3, chains\], CPU \[2, chains\] | of annealed importance sampling: β, and the log weight, on a GPU as a whole number and a rest |
 //! | `accepted` | \[chains\] u64 | accepted proposals |
 //! | `acceptance` | \[1\] f64 | the sum of acceptance probabilities |
 //! | `failed` | \[n, 4\] u64 | chain (from 0), failures, step and kind (`Failure as u8`) of the first |
 //! | `failed_at` | \[m, 3\] u64 | chain (global id), step, kind of the first failures that are shown |
 //! | `failed_at_positions` | \[m, dim\] f64 | where those chains stood |
+//! | `warm_up_…` | | in the midst of a warm-up; see `adapt/warm_up/checkpoint.rs` |
 //! | `moments_…` | | what was collected; see `gpu/checkpoint.rs` and `cpu/checkpoint.rs` |
 //! | `sha256` | \[32\] u8 | the SHA-256 of all bytes before it |
 
@@ -30,7 +32,7 @@ use super::settings::{Settings, difference, settings};
 pub(crate) use crate::tensors::{Draft, Number};
 use crate::{
     Error, Result,
-    adapt::{self, Adaptation, Adapted, Adapting},
+    adapt::{self, Adaptation, Adapted, Adapting, WarmUp},
     chains::{Clock, Failed, FailedAt, Ledger, SHOWN_FAILURES, Setup},
     kernel::Failure,
     tensors::{Tensors, check_place},
@@ -41,7 +43,7 @@ type Why<T> = Result<T, String>;
 
 const KEY: &str = "ergodic";
 const FORMAT: &str = "checkpoint";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where a run saves itself, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +137,7 @@ struct Text {
     settings: Settings,
     counters: Counters,
     warm_up: Option<Frozen>,
+    warming_up: Option<WarmUp>,
 }
 
 /// The part of the text that every version has.
@@ -159,22 +162,22 @@ pub(crate) fn write<'a>(
     setup: &Setup,
     backend: &str,
     counters: Counters,
-    (adapted, warmed_up): (&Adapted, Clock),
+    (adapted, warmed_up): (&'a Adapted, Clock),
     ledger: &'a Ledger,
     mut draft: Draft<'a>,
 ) -> Result<()> {
-    if setup.kernel.bridge().is_some() {
-        return Err(Error::Unsupported("annealed importance sampling keeps no checkpoints: run it again".into()));
-    }
-    let frozen = adapted.frozen().map_err(|why| Error::Checkpoint { path: path.into(), why })?;
     put_ledger(&mut draft, ledger, setup.target.dim());
+    if let Some(plan) = &adapted.plan {
+        plan.put(&mut draft);
+    }
     let text = Text {
         format: FORMAT.into(),
         version: VERSION,
         ergodic: env!("CARGO_PKG_VERSION").into(),
         settings: settings(setup, backend)?,
         counters,
-        warm_up: frozen.map(|(settings, found)| Frozen { settings, found, warmed_up }),
+        warm_up: adapted.frozen().map(|(settings, found)| Frozen { settings, found, warmed_up }),
+        warming_up: adapted.plan.clone(),
     };
     let text = serde_json::to_string(&text).map_err(|e| Error::Write { path: path.into(), source: e.into() })?;
     draft.seal(path, KEY, text)
@@ -198,6 +201,8 @@ pub(crate) struct Checkpoint {
     pub(crate) counters: Counters,
     /// What a warm-up found.
     pub(crate) frozen: Option<Frozen>,
+    /// A warm-up in progress, without its tensors.
+    pub(crate) warming_up: Option<WarmUp>,
     chains: usize,
     dim: usize,
 }
@@ -213,10 +218,25 @@ impl Checkpoint {
         let open = || {
             let tensors = Tensors::open(path)?.sealed()?;
             let read = read_text(tensors.text(KEY).unwrap_or_default(), &here, dim);
-            let (counters, frozen) = read.map_err(|why| tensors.wrong(why))?;
-            Ok(Self { tensors, counters, frozen, chains: setup.chains, dim })
+            let (counters, frozen, warming_up) = read.map_err(|why| tensors.wrong(why))?;
+            Ok(Self { tensors, counters, frozen, warming_up, chains: setup.chains, dim })
         };
         open().map_err(of_checkpoint)
+    }
+
+    /// Chains of the run.
+    pub(crate) fn chains(&self) -> usize {
+        self.chains
+    }
+
+    /// An error whose reason is the end of a sentence about the checkpoint.
+    pub(crate) fn wrong(&self, why: &str) -> Error {
+        of_checkpoint(self.tensors.wrong(why))
+    }
+
+    /// The first number of a tensor's shape.
+    pub(crate) fn rows(&self, name: &str) -> Result<usize> {
+        self.tensors.rows(name).map_err(of_checkpoint)
     }
 
     /// The values of a tensor of this shape.
@@ -270,8 +290,8 @@ impl Checkpoint {
     }
 }
 
-/// The counters and what a warm-up found, once version and settings are those of this run.
-fn read_text(text: &str, here: &Settings, dim: usize) -> Why<(Counters, Option<Frozen>)> {
+/// The counters, what a warm-up found, and one in progress, once version and settings are those of this run.
+fn read_text(text: &str, here: &Settings, dim: usize) -> Why<(Counters, Option<Frozen>, Option<WarmUp>)> {
     let foreign = |e| format!("is no checkpoint of ergodic: {e}");
     let Kind { format, version, ergodic } = serde_json::from_str(text).map_err(foreign)?;
     if format != FORMAT {
@@ -286,5 +306,5 @@ fn read_text(text: &str, here: &Settings, dim: usize) -> Why<(Counters, Option<F
     }
     text.counters.check()?;
     text.warm_up.as_ref().map_or(Ok(()), |frozen| frozen.check(dim))?;
-    Ok((text.counters, text.warm_up))
+    Ok((text.counters, text.warm_up, text.warming_up))
 }

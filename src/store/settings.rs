@@ -39,6 +39,7 @@ pub(super) fn settings(setup: &Setup, backend: &str) -> Result<Settings> {
         ("step size", json(kernel.step_size())),
         ("noise level", json(&kernel.noise_level())),
         ("leapfrog steps", json(&kernel.substeps())),
+        ("bridge", json(&kernel.bridge())),
         ("ladder", short(format!("{:?}", kernel.ladder()))),
         ("adaptation", short(format!("{:?}", kernel.adaptive()))),
         ("temperature", json(&setup.temperature)),

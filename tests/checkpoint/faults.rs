@@ -10,7 +10,8 @@ use std::{
 };
 
 use ergodic::{
-    Backend, Collect, Error, Gpu,
+    Backend, Collect, Error, Gpu, Warmup,
+    chains::Phase,
     energy::Mixture,
     kernel::{Hmc, Mala, Underdamped},
 };
@@ -24,6 +25,7 @@ pub(crate) fn tests(suite: Suite) -> Suite {
         .gpu("a_lost_device_loses_a_slice_at_most", lost_device)
         .gpu("a_lost_device_without_a_copy", lost_without_copy)
         .gpu("a_device_lost_between_calls", lost_between_calls)
+        .gpu("a_device_lost_in_a_warm_up", lost_in_warm_up)
         .gpu("a_timeout_loses_nothing", timeout)
 }
 
@@ -196,6 +198,52 @@ fn lost_with(gpu: &Gpu, every: Option<Duration>, after: Option<Duration>) {
     let mut whole = setup(gpu).build().unwrap();
     whole.advance(50).unwrap();
     assert_eq!(whole.collect(Collect::draws(draws + 500)).unwrap().coordinates, report.coordinates);
+    contents(&*run).assert_same(&contents(&*whole));
+}
+
+/// In the midst of a warm-up: what is lost is what was done since the copy, and resumed on another device the warm-up finds the same.
+/// The second device is lost as well.
+fn lost_in_warm_up(gpu: Gpu) {
+    let open = || pollster::block_on(Gpu::from_adapter(&adapter(&gpu))).unwrap();
+    let folder = folder();
+    let path = folder.path().join("run.safetensors");
+    let setup = |gpu: &Gpu| Backend::gpu_of(gpu.clone()).chains(ring(), Hmc::adaptive()).count(4096).seed(3);
+    let mut whole = setup(&gpu).build().unwrap();
+    whole.advance(10).unwrap();
+    let mut begun = 0;
+    for after in [3, 60, 120] {
+        let doomed = open();
+        let device = doomed.device().clone();
+        let told = Arc::new(Mutex::new(vec![(Instant::now(), begun)]));
+        let tells = told.clone();
+        let watched = setup(&doomed).on_progress(move |p| {
+            assert_eq!(p.phase, Phase::WarmUp);
+            tells.lock().unwrap().push((Instant::now(), p.done));
+            if p.done == begun + after {
+                device.destroy();
+            }
+            ControlFlow::Continue(())
+        });
+        let mut run = if begun == 0 { watched.build().unwrap() } else { watched.resume(&path).unwrap() };
+        let e = run.advance(10).unwrap_err();
+        let Error::DeviceLost { good_steps, .. } = e else { panic!("{e}") };
+        assert_eq!(good_steps, run.steps());
+        assert!(matches!(run.warm_up(Warmup::default()), Err(Error::DeviceLost { .. })));
+        let told = told.lock().unwrap();
+        let (end, done) = told[told.len() - 1];
+        // A copy is asked for with the first step that begins 40 ms after the last.
+        let before = told.iter().rev().find(|(at, _)| end - *at > Duration::from_millis(40)).map_or(begun, |&(_, done)| done);
+        assert!(run.steps() + 2 >= before && run.steps() <= done, "at {} of {done}, and at {before} 40 ms before", run.steps());
+        run.save(&path).unwrap();
+        let positions = run.positions().unwrap();
+        let resumed = setup(&open()).resume(&path).unwrap();
+        assert_eq!((resumed.steps(), resumed.positions().unwrap()), (good_steps, positions));
+        begun = good_steps;
+    }
+    assert!(begun > 60, "{begun}");
+    let mut run = setup(&open()).resume(&path).unwrap();
+    run.advance(10).unwrap();
+    assert_eq!(run.report().adaptation, whole.report().adaptation);
     contents(&*run).assert_same(&contents(&*whole));
 }
 

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod file;
 mod other;
+mod warm_up;
 
 use std::{path::Path, sync::Arc};
 
@@ -33,10 +34,9 @@ fn main() -> std::process::ExitCode {
     suite = suite
         .both("segments_of_moments_go_on", segments)
         .both("failures_go_on", failures)
-        .both("a_warm_up_is_kept", warm_up)
         .both("a_goal_is_met_after_a_resumption", goal)
         .gpu("chunks_of_other_sizes_go_on", chunks);
-    for tests in [damage::tests, other::tests, faults::tests] {
+    for tests in [damage::tests, other::tests, faults::tests, warm_up::tests] {
         suite = tests(suite);
     }
     suite.run()
@@ -236,51 +236,6 @@ fn failures(backend: Backend) {
         forged.advance(10).unwrap();
         whole.advance(10).unwrap();
         assert!(contents(&*forged) != contents(&*whole));
-    }
-}
-
-/// What a warm-up found goes on, and so does a run that was saved before its warm-up.
-fn warm_up(backend: Backend) {
-    for adaptive in [Hmc::adaptive(), Hmc::adaptive_to(0.7)] {
-        let target: Arc<dyn Energy> = Arc::new(Gaussian::full([1.0, -2.0], &[2.0, 0.6, 0.6, 0.5]).unwrap());
-        let setup = backend.chains_of(target, Arc::new(adaptive)).count(128).seed(8);
-        let mut whole = setup.clone().build().unwrap();
-        whole.collect(Collect::draws(40)).unwrap();
-        let mut run = again(setup.clone().build().unwrap(), &setup);
-        run.advance(0).unwrap();
-        let mut run = again(run, &setup);
-        run.collect(Collect::draws(23)).unwrap();
-        let mut run = again(run, &setup);
-        run.collect(Collect::draws(17).go_on()).unwrap();
-        contents(&*run).assert_same(&contents(&*whole));
-        assert!(run.report().adaptation.is_some());
-        assert_eq!(run.report().adaptation, whole.report().adaptation);
-        assert_eq!((run.report().steps, run.report().mean_acceptance), (40, whole.report().mean_acceptance));
-        // Settings that are forgotten, or a little different, are found.
-        let folder = folder();
-        let path = folder.path().join("run.safetensors");
-        run.save(&path).unwrap();
-        run.advance(5).unwrap();
-        let sound = File::read(&path);
-        let step_size = sound.text["warm_up"]["settings"]["step_size"].as_f64().unwrap();
-        for (what, value) in [("settings", json!(step_size * 1.001)), ("all", json!(null))] {
-            let mut forged = sound.clone();
-            match what {
-                "settings" => forged.text["warm_up"]["settings"]["step_size"] = value,
-                _ => forged.text["warm_up"] = value,
-            }
-            forged.write(&path);
-            let mut forged = setup.clone().resume(&path).unwrap();
-            forged.advance(5).unwrap();
-            assert!(contents(&*forged) != contents(&*run), "{what}");
-        }
-        let mut forged = sound.clone();
-        forged.text["warm_up"]["settings"]["inverse_mass"] = json!([1.0]);
-        forged.write(&path);
-        assert!(refused(&setup, &path).contains("another dimension"));
-        sound.write(&path);
-        let other = setup.clone().seed(9);
-        assert!(refused(&other, &path).contains("seed is 8 in the file and 9 here"));
     }
 }
 

@@ -1,22 +1,26 @@
 //! The first stage: chains that stand far above the others come in, by steps as small as that takes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::adapt::Trial;
 
 /// From one step size of a sweep to the next.
 const RATIO: f64 = 0.25;
 /// No step is smaller than this power of it.
-const MOST_POWER: u32 = 25;
+pub(super) const MOST_POWER: u32 = 25;
 /// Leapfrog steps of a transition: few, so that a chain follows the slope and is not thrown over it.
 pub(super) const LEAPFROG_STEPS: u32 = 16;
 
 /// Energies of the chains, over the temperature.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Levels {
     median: f64,
     /// What the tenth percentile lies below it.
     below: f64,
     /// The chains that lie above it by more than 30 and twenty times that. Where the chains have come to the target, one has a chance
     /// below exp(−30) to do so, for a Gaussian of any dimension.
+    #[serde(skip)]
     pub(super) strays: Vec<usize>,
 }
 
@@ -35,16 +39,18 @@ impl Levels {
 /// A chain far out has a slope, and a curvature, that only a small step can follow; the others want a larger one, and the step size is
 /// one for all. So step sizes are taken in turn, in sweeps from 1 down by quarters, as far down as it takes for every stray to move.
 /// Masses stay those of the start meanwhile, wide enough for the way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Gather {
     temperature: f64,
-    levels: Levels,
+    pub(super) levels: Levels,
     is_done: bool,
     /// The power of the ratio that the sweep stands at, and with which it ends.
     power: u32,
     last: u32,
     /// The least power of this sweep with which a chain moved.
-    moved_at: Vec<Option<u32>>,
+    #[serde(skip)]
+    pub(super) moved_at: Vec<Option<u32>>,
 }
 
 impl Gather {
@@ -57,6 +63,11 @@ impl Gather {
     /// Whether no chain is far above the others, and those have ceased to fall.
     pub(super) fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    /// Whether the sweep keeps to powers up to that one.
+    pub(super) fn is_within(&self, most_power: u32) -> bool {
+        self.power <= most_power && self.last <= most_power && self.temperature > 0.0
     }
 
     pub(super) fn step_size(&self) -> f64 {

@@ -6,7 +6,7 @@ use crate::{Error, Result, adapt::mass::Spread};
 /// Chain transitions that the acceptance reached is measured over, at least.
 const MEASURED: u64 = 4096;
 /// Rounds of measurement and correction.
-const ROUNDS: u32 = 6;
+pub(super) const ROUNDS: u32 = 6;
 /// How close the measured acceptance shall come to its target, and from where on it has missed it.
 const CLOSE: f64 = 0.01;
 const MISSED: f64 = 0.02;

@@ -1,12 +1,15 @@
 //! The plan of a warm-up: gather chains that are far out, find scales and step size, learn shape and trajectories, then freeze them
 //! and tune the step size.
 
+mod checkpoint;
 mod gather;
 mod measure;
 mod relocate;
 mod rescue;
 mod search;
 mod shape;
+
+use serde::{Deserialize, Serialize};
 
 use self::gather::Gather;
 use super::{
@@ -65,7 +68,8 @@ const FIRST_LENGTH: f64 = 1.5;
 const LEAST_STEP: f64 = 1e-15;
 const MOST_STEP: f64 = 64.0;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Stage {
     /// Chains far above the others come in.
     Gather,
@@ -81,13 +85,15 @@ enum Stage {
 }
 
 /// A warm-up in progress.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WarmUp {
     adaptive: Adaptive,
     chains: usize,
     most_steps: u64,
     keeps_strays: bool,
     /// What is to be relocated, as (chain, donor), and what was.
+    #[serde(skip)]
     moves: Vec<(usize, usize)>,
     relocated: u64,
     relocations: u32,
@@ -100,6 +106,7 @@ pub(crate) struct WarmUp {
     done: u64,
     of_stage: u64,
     settings: Settings,
+    #[serde(skip)]
     positions: Vec<f32>,
     /// Spreads of the last two short windows, of the last whole window and of the present one.
     short: [Spread; 2],
@@ -107,6 +114,7 @@ pub(crate) struct WarmUp {
     window: Spread,
     step: DualAveraging,
     trajectory: Trajectory,
+    #[serde(deserialize_with = "super::or_infinity")]
     last_length: f64,
     /// The most leapfrog steps that are allowed.
     cap: u32,
@@ -115,11 +123,13 @@ pub(crate) struct WarmUp {
     acceptances: f64,
     rounds: u32,
     /// Proposals rejected in a row, a chain.
+    #[serde(skip)]
     idle: Vec<u32>,
     /// The factor of the next step size, if it is there to free idle chains.
     rescue: Option<f64>,
-    rescues: usize,
+    rescues: u64,
     uses_grad: bool,
+    #[serde(skip)]
     moved: Vec<bool>,
     moves_noted: u64,
     bracket: Bracket,
@@ -156,7 +166,7 @@ impl WarmUp {
             moves: Vec::new(),
             relocated: 0,
             relocations: 0,
-            stretch: (128 / chains as u64).clamp(1, 4),
+            stretch: Self::stretch_of(chains),
             stage: if gather.is_done() { Stage::Search } else { Stage::Gather },
             gather,
             temperature,
@@ -187,6 +197,10 @@ impl WarmUp {
             measured_steps: 0,
             warnings: Vec::new(),
         }
+    }
+
+    fn stretch_of(chains: usize) -> u64 {
+        (128 / chains as u64).clamp(1, 4)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -253,7 +267,7 @@ impl WarmUp {
                 self.step.learn(trial.acceptance);
                 self.settings.step_size = self.step.step_size().clamp(LEAST_STEP, MOST_STEP);
                 self.note_moves(&trial);
-                if self.of_stage == TUNE_STEPS * self.stretch {
+                if self.of_stage >= TUNE_STEPS * self.stretch {
                     self.settings.step_size = self.step.averaged().clamp(LEAST_STEP, MOST_STEP);
                     self.enter(Stage::Measure);
                 }
@@ -261,7 +275,7 @@ impl WarmUp {
             Stage::Measure => {
                 self.note_moves(&trial);
                 self.acceptance_sum += trial.acceptance;
-                if self.of_stage == self.measure_steps() {
+                if self.of_stage >= self.measure_steps() {
                     self.judge(&trial.energies)?;
                 }
             }

@@ -3,7 +3,7 @@
 use super::{Trial, WarmUp, gather::Levels};
 
 /// How often.
-const MOST_RELOCATIONS: u32 = 3;
+pub(super) const MOST_RELOCATIONS: u32 = 3;
 
 impl WarmUp {
     /// Plans to set each stray to where a chain of the lower half of the energies stands, evenly chosen. Says whether there are any.
@@ -24,9 +24,14 @@ impl WarmUp {
         true
     }
 
-    /// What has been planned since the last call, as (chain, donor).
-    pub(crate) fn take_moves(&mut self) -> Vec<(usize, usize)> {
-        std::mem::take(&mut self.moves)
+    /// What is to be relocated before the next step, as (chain, donor).
+    pub(crate) fn moves(&self) -> &[(usize, usize)] {
+        &self.moves
+    }
+
+    /// They are.
+    pub(crate) fn moved(&mut self) {
+        self.moves.clear();
     }
 
     /// The chains' positions here follow.

@@ -20,7 +20,7 @@ impl WarmUp {
         let is_far = !self.uses_grad && self.window.outlying().1 > 0.0;
         if is_far || self.idle.iter().any(|&idle| idle >= limit) {
             let step = if self.uses_grad { 2 } else { 1 };
-            self.rescue = Some(RESCUES[self.rescues * step % RESCUES.len()]);
+            self.rescue = Some(RESCUES[(self.rescues * step) as usize % RESCUES.len()]);
             self.rescues += 1;
         }
     }

@@ -7,9 +7,9 @@
 
 use std::path::Path;
 
-use super::{Chains, CpuChains, End, Gathered, Rows};
+use super::{Chains, CpuChains, End, Gathered, Rows, Weight};
 use crate::{
-    Result,
+    Result, adapt,
     chains::Setup,
     kernel::State,
     store::checkpoint::{Checkpoint, Counters, Draft, write},
@@ -34,6 +34,7 @@ impl CpuChains {
         if file.counters.draws > 0 {
             chains.take_moments(&file)?;
         }
+        adapt::go_on(&mut chains, &mut file)?;
         Ok(chains)
     }
 
@@ -60,6 +61,11 @@ impl CpuChains {
                 _ => End::None,
             };
             self.ends = file.take::<u8>("ladder_ends", &[n])?.into_iter().map(end).collect();
+        }
+        if kernel.bridge().is_some() {
+            let weights: Vec<f64> = file.take("bridge", &[2, n])?;
+            let weight = |chain| Weight { beta: weights[chain], log_weight: weights[n + chain] };
+            self.weights = (0..n).map(weight).collect();
         }
         if kernel.is_unadjusted() {
             self.stopped = file.take::<u8>("stopped", &[n])?.into_iter().map(|stopped| stopped != 0).collect();
@@ -110,6 +116,11 @@ impl CpuChains {
         }
         if self.kernel.ladder().is_some() {
             draft.put("ladder_ends", &[n], self.ends.iter().map(|&end| end as u8).collect::<Vec<_>>());
+        }
+        if self.kernel.bridge().is_some() {
+            let betas = self.weights.iter().map(|weight| weight.beta);
+            let weights = betas.chain(self.weights.iter().map(|weight| weight.log_weight));
+            draft.put("bridge", &[2, n], weights.collect::<Vec<_>>());
         }
         let draws = self.gathered.first().map_or(0, |gathered| gathered.draws);
         if draws > 0 {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{CpuChains, gradients};
 use crate::{
     Result,
-    adapt::{Adapted, Adapting, Trial},
+    adapt::{Adapted, Adapting, Trial, WarmUp},
     chains::{Chains as _, FailureRow, report::failures, tally::Ledger},
     kernel::Kernel,
     random::Epochs,
@@ -18,7 +18,7 @@ impl Adapting for CpuChains {
         self.setup.kernel = kernel;
     }
 
-    fn trial(&mut self) -> Result<Trial> {
+    fn trial(&mut self, plan: &mut WarmUp) -> Result<()> {
         let begun = Instant::now();
         let first = self.clock.steps;
         let epochs = Epochs::new(self.kernel.slots(self.target.dim()));
@@ -31,7 +31,7 @@ impl Adapting for CpuChains {
         self.clock.acceptance = self.ledger.acceptance;
         self.clock.gradients += gradients(&self.setup, first, 1);
         self.clock.wall += begun.elapsed();
-        Ok(Trial {
+        plan.learn(Trial {
             positions: self.free_coordinates()?,
             energies: self.energies()?,
             acceptance: acceptance / self.setup.chains as f64,
@@ -62,5 +62,13 @@ impl Adapting for CpuChains {
         self.ledger = Ledger { acceptance: self.ledger.acceptance, ..Ledger::new(self.setup.chains) };
         self.warmed_up = self.clock;
         rows
+    }
+
+    fn save_if_due(&mut self) -> Result<()> {
+        if let Some(path) = self.setup.save_due(self.saved) {
+            self.save(path)?;
+            self.saved = Instant::now();
+        }
+        Ok(())
     }
 }

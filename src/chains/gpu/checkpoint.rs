@@ -11,7 +11,7 @@ use super::{
     spare::{Confirmed, Spare},
 };
 use crate::{
-    Gpu, Result,
+    Gpu, Result, adapt,
     chains::{Setup, chunk::Chunk, moments::Moments},
     store::checkpoint::{Checkpoint, Counters, Draft, write},
 };
@@ -48,6 +48,7 @@ impl GpuChains {
             chains.chunks.push(chunk);
             first += size;
         }
+        adapt::go_on(&mut chains, &mut file)?;
         Ok(chains)
     }
 
@@ -75,6 +76,9 @@ impl GpuChains {
         if self.setup.kernel.ladder().is_some() {
             let ends: Vec<u8> = file.take("ladder_ends", &[n])?;
             fill(self.rows.stage(), ends.into_iter().map(f32::from).collect());
+        }
+        if self.setup.kernel.bridge().is_some() {
+            fill(self.rows.stage(), file.take("bridge", &[3, n])?);
         }
         if self.at.open_draws > 0 {
             fill(self.rows.moments(), file.take("moments_open", &[self.rows.of_moments(), n])?);
@@ -141,6 +145,9 @@ impl GpuChains {
         if self.setup.kernel.ladder().is_some() {
             let ends = rows(self.rows.stage(), 1).iter().map(|&end| end as u8);
             draft.put("ladder_ends", &[n], ends.collect::<Vec<_>>());
+        }
+        if self.setup.kernel.bridge().is_some() {
+            draft.put("bridge", &[3, n], rows(self.rows.stage(), 3));
         }
         if moments.draws > 0 {
             draft.put("moments_mean", &[self.rows.watched(), n / self.setup.rungs()], &moments.mean);

@@ -9,7 +9,7 @@ use std::{
 use super::{GpuChains, Slice};
 use crate::{
     Error, Result,
-    adapt::Adapted,
+    adapt::{Adapted, WarmUp},
     chains::{moments::Moments, report::Clock, tally::Ledger},
 };
 
@@ -36,6 +36,15 @@ pub(super) struct Confirmed {
 pub(super) struct Spare {
     pub(super) at: Confirmed,
     chunks: Vec<[Vec<f32>; 2]>,
+}
+
+impl Confirmed {
+    /// The same with the warm-up in progress, which is not part of it while a step is made.
+    fn in_warm_up(&self, plan: Option<&WarmUp>) -> Self {
+        let mut at = self.clone();
+        at.adapted.plan = plan.cloned();
+        at
+    }
 }
 
 impl GpuChains {
@@ -86,8 +95,8 @@ impl GpuChains {
         if self.has_spare() && self.spared.elapsed() >= APART { self.carried_rows(u64::from(collects)) } else { 0 }
     }
 
-    /// A first copy, of where the chains start and of where a warm-up left them; nothing is in flight.
-    pub(super) fn ensure_spare(&mut self) -> Result<()> {
+    /// A first copy, of where the chains start and of where a warm-up left them, or, resumed, stands; nothing is in flight.
+    pub(super) fn ensure_spare(&mut self, plan: Option<&WarmUp>) -> Result<()> {
         let is_there = self.spare.as_ref().is_some_and(|spare| spare.at.warmed_up.steps == self.at.warmed_up.steps);
         if is_there || !self.has_spare() {
             return Ok(());
@@ -95,12 +104,12 @@ impl GpuChains {
         let rows = self.carried_rows(self.at.open_draws);
         let read = |i| Ok([self.positions_of(i, None)?.into_owned(), self.carry_of(i, rows, None)?.into_owned()]);
         let chunks = (0..self.chunks.len()).map(read).collect::<Result<Vec<_>>>()?;
-        self.spare = Some(Spare { at: self.at.clone(), chunks });
+        self.spare = Some(Spare { at: self.at.in_warm_up(plan), chunks });
         Ok(())
     }
 
-    /// Takes the copy of a slice that has been counted, where it has one.
-    pub(super) fn take_spare(&mut self, slice: &Slice) -> Result<()> {
+    /// Takes the copy of a slice that has been counted, and which the plan of a warm-up has learnt from, where it has one.
+    pub(super) fn take_spare(&mut self, slice: &Slice, plan: Option<&WarmUp>) -> Result<()> {
         let views = slice.flights.iter().map(|flight| flight.spare(&self.gpu)).collect::<Result<Option<Vec<_>>>>()?;
         let (Some(views), Some(spare)) = (views, &mut self.spare) else { return Ok(()) };
         for (view, [positions, carry]) in views.iter().zip(&mut spare.chunks) {
@@ -110,7 +119,7 @@ impl GpuChains {
             carry.clear();
             carry.extend_from_slice(rest);
         }
-        spare.at.clone_from(&self.at);
+        spare.at = self.at.in_warm_up(plan);
         Ok(())
     }
 

@@ -52,8 +52,9 @@ impl GpuChains {
         self.setup.set_params(params)?;
         self.pipelines.set_target(&self.gpu, self.setup.target.clone());
         (self.at.moments, self.settled) = (Moments::new(self.rows.watched(), 0, 1).into(), 0);
-        // The copy is of the state under other parameters.
+        // The copy is of the state under other parameters, and a warm-up in progress has learnt of those.
         self.spare = None;
+        self.at.adapted.plan = None;
         let control = self.setup.controls(self.at.clock.steps, 0)[0];
         let mut chunks = std::mem::take(&mut self.chunks);
         let evaluated = chunks.iter_mut().try_for_each(|chunk| {

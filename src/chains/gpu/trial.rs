@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::GpuChains;
+use super::{Chains as _, GpuChains};
 use crate::{
     Error, Result,
-    adapt::{Adapted, Adapting, Trial},
+    adapt::{Adapted, Adapting, Trial, WarmUp},
     chains::{FailureRow, report::failures, tally::Ledger},
     kernel::Kernel,
 };
@@ -16,9 +16,10 @@ impl Adapting for GpuChains {
         self.setup.kernel = kernel;
     }
 
-    fn trial(&mut self) -> Result<Trial> {
-        let begun = Instant::now();
+    fn trial(&mut self, plan: &mut WarmUp) -> Result<()> {
         self.close_segment()?;
+        self.ensure_spare(Some(plan))?;
+        let begun = Instant::now();
         let first = self.at.clock.steps;
         // Everything that is to be learnt of a step comes back with it.
         self.chunks.iter_mut().for_each(|chunk| chunk.is_watched = true);
@@ -49,8 +50,10 @@ impl Adapting for GpuChains {
                 trial.positions[at..at + chunk.chains].copy_from_slice(values);
             }
         }
+        plan.learn(trial)?;
+        self.take_spare(&slice, Some(plan))?;
         self.at.clock.wall += begun.elapsed();
-        Ok(trial)
+        Ok(())
     }
 
     fn free_coordinates(&self) -> Result<Vec<f32>> {
@@ -92,5 +95,15 @@ impl Adapting for GpuChains {
         self.at.ledger = Ledger { acceptance: self.at.ledger.acceptance, ..Ledger::new(self.setup.chains) };
         self.at.warmed_up = self.at.clock;
         rows
+    }
+
+    fn save_if_due(&mut self) -> Result<()> {
+        if let Some(path) = self.setup.save_due(self.saved) {
+            let begun = Instant::now();
+            self.save(path)?;
+            self.saved = Instant::now();
+            self.at.clock.wall += self.saved - begun;
+        }
+        Ok(())
     }
 }
