@@ -34,11 +34,9 @@ impl OutputPasses {
         for first in (0..points).step_by(most) {
             let own = most.min(points - first);
             let columns = self.engine.columns(own);
-            // The row of ones of the biases stands last.
-            let mut rows = vec![1.0; (units + 1) * columns];
+            let mut rows = vec![0.0; units * columns];
             for (row, all) in rows.chunks_exact_mut(columns).zip(inputs.chunks_exact(points)) {
                 row[..own].copy_from_slice(&all[first..first + own]);
-                row[own..].fill(0.0);
             }
             self.engine.write(&plan, columns, plan.input(0), 0, &rows);
             let forward = self.engine.through(&plan, columns, 0..layers);
@@ -53,6 +51,11 @@ impl OutputPasses {
             self.engine.write(&plan, columns, plan.adjoint(layers), 0, &found);
             let reverse = self.engine.through(&plan, columns, layers..2 * layers - 1);
             self.engine.add_param_grad(&plan, columns, &[reverse], grad)?;
+            // The biases of the outputs stand last.
+            let biases = grad.len() - outputs;
+            for (bias, row) in grad[biases..].iter_mut().zip(found.chunks_exact(columns)) {
+                *bias += row[..own].iter().map(|&adjoint| f64::from(adjoint)).sum::<f64>();
+            }
         }
         Ok(())
     }
