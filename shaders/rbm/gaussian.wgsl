@@ -49,11 +49,9 @@ fn hidden_of_reals(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let unit = id % half_sweep.outputs;
-    let group = id / half_sweep.outputs;
-    if (group >= half_sweep.groups) { return; }
-    draw_bits(unit, group, sums_of_reals(unit, group));
+    let own = unit_and_group(workgroup, workgroups, local);
+    if (own.y >= half_sweep.groups) { return; }
+    draw_bits(own.x, own.y, sums_of_reals(own.x, own.y));
 }
 
 @compute @workgroup_size(64)
@@ -62,10 +60,10 @@ fn reals_of_hidden(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let unit = id % half_sweep.outputs;
-    let group = id / half_sweep.outputs;
-    if (group >= half_sweep.groups) { return; }
+    let own = unit_and_group(workgroup, workgroups, local);
+    if (own.y >= half_sweep.groups) { return; }
+    let unit = own.x;
+    let group = own.y;
     let means = sums_of_bits(unit, group);
     let pair = (half_sweep.first_chain >> 1u) + 16u * group;
     let at = (unit * half_sweep.groups + group) * 32u;

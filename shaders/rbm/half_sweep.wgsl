@@ -93,15 +93,19 @@ fn draw_bits(unit: u32, group: u32, fields: Sums) {
     prove(at, fields.whole);
 }
 
+// The unit of an invocation, and its group of 32 chains.
+fn unit_and_group(workgroup: vec3<u32>, workgroups: vec3<u32>, local: u32) -> vec2<u32> {
+    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
+    return vec2<u32>(id % half_sweep.outputs, id / half_sweep.outputs);
+}
+
 @compute @workgroup_size(64)
 fn half_sweep_of(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let id = (workgroup.y * workgroups.x + workgroup.x) * 64u + local;
-    let unit = id % half_sweep.outputs;
-    let group = id / half_sweep.outputs;
-    if (group >= half_sweep.groups) { return; }
-    draw_bits(unit, group, sums_of_bits(unit, group));
+    let own = unit_and_group(workgroup, workgroups, local);
+    if (own.y >= half_sweep.groups) { return; }
+    draw_bits(own.x, own.y, sums_of_bits(own.x, own.y));
 }
