@@ -190,10 +190,6 @@ impl Contrastive {
 
         self.pair.set_params()?;
         let goal = self.settings.flow_goal;
-        let mut pulls = match goal {
-            FlowGoal::Contest => wide(&self.pair.passes.energy_and_grad(&draws)?.1),
-            _ => Vec::new(),
-        };
         let mut energies = self.pair.energies(&[&data, &draws, &cover])?;
         if let Some(base) = &self.pair.base {
             let of = |x: &[f32]| base.log_density(&wide(x));
@@ -201,10 +197,6 @@ impl Contrastive {
             let densities =
                 if goal == FlowGoal::Fixed { log_flow.clone() } else { [of(&data)?, of(&draws)?, of(&cover)?].concat() };
             energies.iter_mut().zip(densities).for_each(|(e, q)| *e -= q);
-            if goal == FlowGoal::Contest {
-                let grads = base.inverse_pass(&wide(&draws))?.reverse_density(&vec![1.0; count - self.covering])?.positions;
-                pulls.iter_mut().zip(grads).for_each(|(pull, g)| *pull -= g);
-            }
         }
         let log_noise = self.log_noise(&[&data, &draws, &cover], &log_flow);
         let c = self.log_normalizer();
@@ -229,7 +221,7 @@ impl Contrastive {
         };
         if goal != FlowGoal::Fixed && of_the_flow != Some(false) {
             let grad = match goal {
-                FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &pulls)?,
+                FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &self.pulls(&draws)?)?,
                 _ => of_data.reverse_density(&vec![-n.recip(); count])?.params,
             };
             let (moved, descent) = self.pair.flow_descent.step(flow.params(), value, &grad)?;
@@ -240,6 +232,17 @@ impl Contrastive {
             (self.pair.params, self.pair.energy_descent) = (params, energy_descent);
         }
         Ok([value, accuracy])
+    }
+
+    /// ∇(−log p) on draws, `[dim][point]`, with the parameters that were set. The passes forget what they were asked before.
+    fn pulls(&mut self, draws: &[f32]) -> Result<Vec<f64>> {
+        let mut pulls = wide(&self.pair.passes.energy_and_grad(draws)?.1);
+        if let Some(base) = &self.pair.base {
+            let weights = vec![1.0; draws.len() / base.dim()];
+            let grads = base.inverse_pass(&wide(draws))?.reverse_density(&weights)?.positions;
+            pulls.iter_mut().zip(grads).for_each(|(pull, g)| *pull -= g);
+        }
+        Ok(pulls)
     }
 
     /// The cover's points of this update, `[dim][point]`.
