@@ -30,9 +30,9 @@ pub(super) struct Noised {
 #[derive(Debug)]
 pub(super) enum Denoiser {
     Cpu,
-    /// A GPU, for a network whose outputs are ε.
+    /// A GPU, for a network whose outputs are v.
     Score(Box<OutputPasses>),
-    /// A GPU, for one whose gradient is ε: that of an energy whose coordinates are all inputs.
+    /// A GPU, for one whose gradient is v: that of an energy whose coordinates are all inputs.
     Energy(Box<dyn Passes>),
 }
 
@@ -58,57 +58,75 @@ impl Denoiser {
         points: usize,
         noised: impl Fn(Range<usize>) -> Noised + Sync + Send,
     ) -> Result<(f64, Vec<f64>)> {
-        if matches!(self, Self::Cpu) {
-            return Ok(on_threads::<f32>(network, params, points, noised));
-        }
-        let parts: Vec<_> = ranges(points).map(&noised).collect();
-        let (units, dim) = (network.network().sizes()[0], network.dim());
-        let whole = |width: usize, of: fn(&Noised) -> &[f64]| {
-            let row = |i: usize| parts.iter().flat_map(move |part| of(part).iter().skip(i).step_by(width).map(|&v| v as f32));
-            (0..width).flat_map(row).collect::<Vec<f32>>()
-        };
-        let (inputs, noise) = (whole(units, |part| &part.inputs), whole(dim, |part| &part.noise));
-        let params: Vec<f32> = params.iter().map(|&p| p as f32).collect();
-        let mut loss = 0.0;
-        // cos θ of the points.
-        let kept = &inputs[dim * points..(dim + 1) * points];
-        let sines = &inputs[(dim + 1) * points..];
-        // v of some points from `first` on becomes ε − z.
-        let mut residual = |first: usize, v: &mut [f32]| {
-            let own = v.len() / dim;
-            for (i, row) in v.chunks_exact_mut(own).enumerate() {
-                for (at, v) in (first..).zip(row) {
-                    *v = sines[at] * inputs[i * points + at] + kept[at] * *v - noise[i * points + at];
-                    loss += f64::from(*v).powi(2);
-                }
-            }
-        };
-        let grad = match self {
-            Self::Cpu => Vec::new(),
+        let narrow: Vec<f32> = params.iter().map(|&p| p as f32).collect();
+        match self {
+            Self::Cpu => Ok(on_threads::<f32>(network, params, points, noised)),
             Self::Score(passes) => {
-                passes.set_params(&params)?;
-                let mut grad = vec![0.0; params.len()];
+                passes.set_params(&narrow)?;
+                let whole = Whole::new(network, points, noised);
+                let (mut loss, mut grad) = (0.0, vec![0.0; params.len()]);
                 let adjoint = |first: usize, v: &mut [f32]| {
-                    residual(first, v);
-                    let own = v.len() / dim;
-                    v.chunks_exact_mut(own).for_each(|row| row.iter_mut().zip(&kept[first..]).for_each(|(r, c)| *r *= 2.0 * c));
+                    loss += whole.residual(first, v);
+                    let own = v.len() / whole.dim;
+                    let kept = || &whole.kept()[first..];
+                    v.chunks_exact_mut(own).for_each(|row| row.iter_mut().zip(kept()).for_each(|(r, c)| *r *= 2.0 * c));
                 };
-                passes.add_param_grad(&inputs, adjoint, &mut grad)?;
-                grad
+                passes.add_param_grad(&whole.inputs, adjoint, &mut grad)?;
+                Ok((loss, grad))
             }
             Self::Energy(passes) => {
-                passes.set_params(&params)?;
-                let (_, mut along) = passes.energy_and_grad(&inputs)?;
-                along.truncate(dim * points);
-                residual(0, &mut along);
+                passes.set_params(&narrow)?;
+                let whole = Whole::new(network, points, noised);
+                let (_, mut along) = passes.energy_and_grad(&whole.inputs)?;
+                along.truncate(whole.noise.len());
+                let loss = whole.residual(0, &mut along);
                 // Along r, which has no part in the embedding.
-                along.resize(units * points, 0.0);
-                passes.jets(&inputs, &along, Order::Slope)?;
-                let slopes = kept.iter().map(|&c| 2.0 * f64::from(c)).collect();
-                passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?
+                along.resize(whole.inputs.len(), 0.0);
+                passes.jets(&whole.inputs, &along, Order::Slope)?;
+                let slopes = whole.kept().iter().map(|&c| 2.0 * f64::from(c)).collect();
+                Ok((loss, passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?))
             }
+        }
+    }
+}
+
+/// All points of a batch as a GPU takes them, `[unit][point]` and `[dim][point]`.
+struct Whole {
+    dim: usize,
+    points: usize,
+    inputs: Vec<f32>,
+    noise: Vec<f32>,
+}
+
+impl Whole {
+    fn new(network: &NoiseNetwork, points: usize, noised: impl Fn(Range<usize>) -> Noised + Sync + Send) -> Self {
+        let parts: Vec<_> = ranges(points).map(noised).collect();
+        let whole = |width: usize, of: fn(&Noised) -> &[f64]| {
+            let row = |i: usize| parts.iter().flat_map(move |part| of(part).iter().skip(i).step_by(width).map(|&v| v as f32));
+            (0..width).flat_map(row).collect()
         };
-        Ok((loss, grad))
+        let (units, dim) = (network.network().sizes()[0], network.dim());
+        Self { dim, points, inputs: whole(units, |part| &part.inputs), noise: whole(dim, |part| &part.noise) }
+    }
+
+    /// cos θ of the points.
+    fn kept(&self) -> &[f32] {
+        &self.inputs[self.dim * self.points..][..self.points]
+    }
+
+    /// From v of some points from `first` on, `[dim][point]`, in its place ε − z, and the sum of its squares.
+    fn residual(&self, first: usize, v: &mut [f32]) -> f64 {
+        let (own, kept) = (v.len() / self.dim, self.kept());
+        let sines = &self.inputs[(self.dim + 1) * self.points..];
+        let mut sum = 0.0;
+        for (i, row) in v.chunks_exact_mut(own).enumerate() {
+            let (x, z) = (&self.inputs[i * self.points..], &self.noise[i * self.points..]);
+            for (at, v) in (first..).zip(row) {
+                *v = sines[at] * x[at] + kept[at] * *v - z[at];
+                sum += f64::from(*v).powi(2);
+            }
+        }
+        sum
     }
 }
 

@@ -64,7 +64,7 @@ struct State {
 }
 
 impl Trainer {
-    /// Starts to train a network at these noise levels σ. On software Vulkan the CPU is faster: it is what [`Backend::cpu`] takes.
+    /// Starts to train a network at these noise levels σ. Of software Vulkan and the CPU's threads ([`Backend::cpu`]), the threads are faster.
     ///
     /// # Errors
     /// [`Error::Setting`] where there is no level, or a level or a setting is outside of its range; errors of the device.
