@@ -71,7 +71,9 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             let annealed = Annealed::geometric(1.0, 0.1, 3, 2, 0.01);
             assert!(backend.chains(score(), annealed).count(4).build().is_ok());
         })
-        .test("training on normal data finds the best prediction", recovers)
+        .test("training on normal data finds the best prediction", || recovers(8, 3 * STEPS))
+        .test("two dozen long trainings on normal data find the best prediction", || recovers(24, 12 * STEPS))
+        .long()
         .both("a planted fault is found: data of another width", |backend| {
             let network = trained(&backend, NoiseNetwork::new(2, &[32], Activation::Silu, 1).unwrap(), 1, 1.15);
             let worst =
@@ -323,13 +325,12 @@ const MOST_ERROR: f64 = 0.01;
 /// Over trainings with seeds and data of their own, the mean miss is within four standard errors of zero, and the loss within four of the
 /// least. A training is so long that what is left of its start (at 1,500 steps 0.6 % of a slope, at 3,000 0.4 %, whatever the width)
 /// is less than that.
-fn recovers() {
-    const TRAININGS: u64 = 8;
+fn recovers(trainings: u64, steps: u64) {
     let network = |seed: u64| {
         let network = NoiseNetwork::new(2, &[32], Activation::Silu, seed).unwrap();
-        trained_for(3 * STEPS, &Backend::cpu(), network, seed, 1.0)
+        trained_for(steps, &Backend::cpu(), network, seed, 1.0)
     };
-    let networks: Vec<_> = (1..=TRAININGS).map(network).collect();
+    let networks: Vec<_> = (1..=trainings).map(network).collect();
     for sigma in LEVELS {
         let found: Vec<_> = networks.iter().map(|network| misses(network, sigma)).collect();
         for network in &networks {
