@@ -234,6 +234,14 @@ pub(crate) fn finite(name: &str, value: f64) -> Result<f64> {
     if (value as f32).is_finite() { Ok(value) } else { Err(Error::setting(name, value, "must be a finite f32")) }
 }
 
+/// Finite numbers, or an error that names the first that is not. Their names are made for that one alone: there may be many numbers.
+pub(crate) fn all_finite(values: &[f32], name: impl Fn(usize) -> String) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => finite(&name(at), f64::from(values[at])).map(drop),
+    }
+}
+
 /// A dimension of at least two, or an error that names the setting.
 pub(crate) fn at_least_two(name: &str, dim: usize) -> Result<usize> {
     if dim >= 2 { Ok(dim) } else { Err(Error::setting(name, dim, "must be at least 2")) }

@@ -32,7 +32,7 @@ pub use variational::Variational;
 
 use crate::{
     Error, Result,
-    error::{at_least_two, finite, positive},
+    error::{all_finite, at_least_two, positive},
     random::{Draws, Epochs, Stream, key, normal_pair, normal_slots, threefry},
 };
 use coupling::Layer;
@@ -158,9 +158,7 @@ impl Flow {
         if params.len() != self.params.len() {
             return Err(Error::shape("parameters of the flow", self.params.len(), params.len()));
         }
-        for (i, &value) in params.iter().enumerate() {
-            finite(&format!("parameter {i} of the flow"), f64::from(value))?;
-        }
+        all_finite(params, |at| format!("parameter {at} of the flow"))?;
         self.params.copy_from_slice(params);
         Ok(())
     }

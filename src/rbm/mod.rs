@@ -34,7 +34,7 @@ pub use train::{Epoch, Negative, Trainer, Training};
 
 use crate::{
     Error, Result,
-    error::{finite, positive},
+    error::{all_finite, positive},
 };
 
 /// A machine with binary hidden units, and visible units that are binary or Gaussian. Parameters are f32, as the GPU reads them; formulas
@@ -89,9 +89,7 @@ impl Rbm {
             return Err(Error::shape("weights ([visible][hidden])", count, weights.len()));
         }
         for (name, values) in [("W", &weights), ("a", &visible_bias), ("b", &hidden_bias)] {
-            for (i, &value) in values.iter().enumerate() {
-                finite(&format!("{name}[{i}]"), f64::from(value))?;
-            }
+            all_finite(values, |at| format!("{name}[{at}]"))?;
         }
         Ok(Self { visible, hidden, weights, visible_bias, hidden_bias, sds: None })
     }

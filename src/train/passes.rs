@@ -8,7 +8,7 @@ use super::jet_passes::JetPasses;
 use crate::{
     Backend, Error, Result,
     energy::{Call, Energy, Params},
-    error::finite,
+    error::all_finite,
     net::Langevin,
     program::Composer,
 };
@@ -194,7 +194,7 @@ pub(crate) fn check_params(what: &str, expected: usize, params: &[f32]) -> Resul
     if params.len() != expected {
         return Err(Error::shape(format!("parameters of the {what}"), expected, params.len()));
     }
-    params.iter().try_for_each(|&p| finite(&format!("parameter of the {what}"), f64::from(p)).map(drop))
+    all_finite(params, |at| format!("parameter {at} of the {what}"))
 }
 
 /// The number of points of x, `[dim][point]`, along v.
