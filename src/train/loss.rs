@@ -206,26 +206,21 @@ fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_redu
     };
     let of = |projection: usize| (0..dim * n).map(|k| sign(projection, k / n, k % n)).collect::<Vec<f32>>();
     let directions: Vec<_> = (0..projections).map(of).collect();
-    let mut all: Vec<&[f32]> = directions.iter().map(Vec::as_slice).collect();
+    let directions = side_by_side(dim, &directions.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let x = side_by_side(dim, &vec![at.x; projections]);
     if !variance_reduced {
-        let x = side_by_side(dim, &vec![at.x; projections]);
-        return projected(passes, &x, &side_by_side(dim, &all), n * projections);
+        return projected(passes, &x, &directions, n * projections);
     }
-    // ½‖∇E‖² along the gradient, held fixed; the curvatures along the random directions.
+    // ½‖∇E‖² by the slopes along the gradient, held fixed.
+    let (per, per_random) = (1.0 / n as f64, 1.0 / (n * projections) as f64);
     let (_, grads) = passes.energy_and_grad(at.x)?;
-    all.push(&grads);
-    let x = side_by_side(dim, &vec![at.x; projections + 1]);
-    let jets = passes.jets(&x, &side_by_side(dim, &all), Order::Curvature)?;
-    let random = n * projections;
-    let (per, per_random) = (1.0 / n as f64, 1.0 / random as f64);
+    passes.jets(at.x, &grads, Order::Slope)?;
+    let mut grad = passes.param_grad(&Adjoints { slopes: vec![per; n], ..Adjoints::default() })?;
+    let curvatures = passes.jets(&x, &directions, Order::Curvature)?.curvatures;
+    let adjoints = Adjoints { curvatures: vec![-per_random; n * projections], ..Adjoints::default() };
+    grad.iter_mut().zip(passes.param_grad(&adjoints)?).for_each(|(sum, of_curvatures)| *sum += of_curvatures);
     let squares = grads.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
-    let loss = 0.5 * squares * per - jets.curvatures[..random].iter().sum::<f64>() * per_random;
-    let adjoints = Adjoints {
-        slopes: [vec![0.0; random], vec![per; n]].concat(),
-        curvatures: [vec![-per_random; random], vec![0.0; n]].concat(),
-        ..Adjoints::default()
-    };
-    plain(loss, passes.param_grad(&adjoints)?)
+    plain(0.5 * squares * per - curvatures.iter().sum::<f64>() * per_random, grad)
 }
 
 fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {
