@@ -1,4 +1,5 @@
-// Passes over the layers of a network. The products are generated (src/net/product.rs).
+// Passes over the layers of a network. The products are generated (src/net/product.rs); what becomes of their sums stands in jets.wgsl,
+// gradient.wgsl, kept.wgsl and along.wgsl.
 //
 // An invocation owns a few neighbouring columns (points of the batch) and takes them through all layers, so that no invocation waits
 // for another. `work` begins with the rows that the host writes and reads, [row][column]; then come those of the hidden layers,
@@ -6,7 +7,7 @@
 
 // One layer, or its transpose, applied to the own columns; then what is done with the sums.
 struct Layer {
-    source: u32,             // first row of what goes in, [unit][part]; HIDDEN is added where it is one of a hidden layer's
+    source: u32,             // first row of what goes in, STRIDE rows a unit; HIDDEN is added where it is one of a hidden layer's
     inputs: u32,
     outputs: u32,
     weights_at: u32,         // first vec4
@@ -85,64 +86,14 @@ struct Jet {
 }
 
 fn store(row: u32, quad: u32, jet: Jet) {
-    work[own(row) + quad] = jet.value;
-    if (PARTS > 1u) { work[own(row + 1u) + quad] = jet.slope; }
-    if (PARTS > 2u) { work[own(row + 2u) + quad] = jet.curvature; }
+    put(row, quad, jet.value);
+    if (PARTS > 1u) { put(row + 1u, quad, jet.slope); }
+    if (PARTS > 2u) { put(row + 2u, quad, jet.curvature); }
 }
 
-fn load(row: u32, quad: u32) -> Jet {
-    var jet = Jet(work[own(row) + quad], vec4<f32>(0.0), vec4<f32>(0.0));
-    if (PARTS > 1u) { jet.slope = work[own(row + 1u) + quad]; }
-    if (PARTS > 2u) { jet.curvature = work[own(row + 2u) + quad]; }
-    return jet;
-}
+fn put(row: u32, quad: u32, value: vec4<f32>) { work[own(row) + quad] = value; }
 
-// What a layer makes of the sums of a unit forwards: of the jet of z that of a(z), and the factors of the reverse, a', a'' z' and
-// a''' z'^2 + a'' z''. Where only the gradient is asked for and the next layer is the output, whose weight is given, the adjoint of z
-// is known, and nothing else is stored.
-fn activate(layer: Layer, unit: u32, quad: u32, z: Jet, joined: bool, weight: f32) -> Jet {
-    let a = derivatives(z.value);
-    var factors = Jet(a[1], vec4<f32>(0.0), vec4<f32>(0.0));
-    var jet = Jet(a[0], vec4<f32>(0.0), vec4<f32>(0.0));
-    if (PARTS > 1u) {
-        factors.slope = a[2] * z.slope;
-        jet.slope = a[1] * z.slope;
-    }
-    if (PARTS > 2u) {
-        factors.curvature = a[3] * z.slope * z.slope + a[2] * z.curvature;
-        jet.curvature = factors.slope * z.slope + a[1] * z.curvature;
-    }
-    var row = layer.factors + unit * PARTS;
-    if (GRADIENT) {
-        // The adjoints stand after the factors.
-        row += select(0u, layer.outputs, joined);
-        factors.value *= select(1.0, weight, joined);
-    }
-    store(row, quad, factors);
-    if (!(GRADIENT && joined)) { store(layer.to + unit * PARTS, quad, jet); }
-    return jet;
-}
-
-// Backwards, from the adjoint of the jet of a(z) that of the jet of z: the transpose of the derivative of activate(). Down to the input,
-// the sums themselves.
-fn reverse(layer: Layer, unit: u32, quad: u32, sums: Jet, joined: bool, weight: f32) -> Jet {
-    var jet = sums;
-    if (layer.finish == REVERSE) {
-        let factors = load(layer.factors + unit * PARTS, quad);
-        jet.value = factors.value * sums.value;
-        if (PARTS > 1u) {
-            jet.value += factors.slope * sums.slope;
-            jet.slope = factors.value * sums.slope;
-        }
-        if (PARTS > 2u) {
-            jet.value += factors.curvature * sums.curvature;
-            jet.slope += 2.0 * factors.slope * sums.curvature;
-            jet.curvature = factors.value * sums.curvature;
-        }
-    }
-    if (!(GRADIENT && joined)) { store(layer.to + unit * PARTS, quad, jet); }
-    return jet;
-}
+fn got(row: u32, quad: u32) -> vec4<f32> { return work[own(row) + quad]; }
 
 // The activation and its derivatives of four points.
 fn derivatives(z: vec4<f32>) -> mat4x4<f32> {

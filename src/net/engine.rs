@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Network,
-    plan::Plan,
+    plan::{Kind, Plan},
     product::Form,
     sums::{SUM_COLUMNS, sum_rows},
 };
@@ -56,12 +56,10 @@ pub(super) struct Settings {
 /// What a pipeline does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Pass {
-    /// Takes jets of so many parts through layers.
-    Layers(usize),
-    /// Takes points to the energy and its gradient.
-    Gradient,
-    /// Sums over points, for jets of so many parts and so many rows a workgroup.
-    Sums(usize, usize),
+    /// Takes points through layers.
+    Layers(Kind),
+    /// Sums over points, so many rows a workgroup.
+    Sums(Kind, usize),
     /// Langevin steps.
     Langevin,
 }
@@ -96,7 +94,7 @@ pub(super) struct Engine {
     work: wgpu::Buffer,
     sums: wgpu::Buffer,
     submissions: Submissions,
-    /// The layers, forwards and backwards, for jets of one part, two and three.
+    /// The layers, forwards and backwards, of each kind of passes.
     layers: wgpu::Buffer,
     bind: Option<wgpu::BindGroup>,
     /// vec4s of `sums` that are in use.
@@ -105,8 +103,8 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(gpu: &Gpu, network: &Network, params: &[f32], form: Form) -> Self {
-        let packed = Plan::new(network, form, 1).pack(params);
-        let layers: Vec<_> = (1..=3).flat_map(|parts| Plan::new(network, form, parts).layers()).collect();
+        let packed = Plan::new(network, form, Kind::Gradient).pack(params);
+        let layers: Vec<_> = Kind::ALL.into_iter().flat_map(|kind| Plan::new(network, form, kind).layers()).collect();
         Self {
             form,
             network: network.clone(),
@@ -123,22 +121,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn plan(&self, parts: usize) -> Plan {
-        Plan::new(&self.network, self.form, parts)
+    pub(super) fn plan(&self, kind: Kind) -> Plan {
+        Plan::new(&self.network, self.form, kind)
     }
 
     pub(super) fn set_params(&self, params: &[f32]) -> Result<()> {
-        let packed = self.plan(1).pack(params);
+        let packed = self.plan(Kind::Gradient).pack(params);
         self.gpu.queue().write_buffer(&self.weights, 0, bytemuck::cast_slice(&packed));
         self.gpu.check(0)
     }
 
-    /// Points of a batch at most, for jets of so many parts.
-    pub(super) fn most_points(&self, parts: usize) -> Result<usize> {
+    /// Points of a batch at most.
+    pub(super) fn most_points(&self, kind: Kind) -> Result<usize> {
         let allowed = self.gpu.device().limits().max_storage_buffer_binding_size;
-        let plan = self.plan(parts);
+        let plan = self.plan(kind);
         let bytes = 4 * (plan.known_rows() + plan.hidden_rows()) as u64;
-        let group = self.plan(1).points_a_group();
+        let group = self.plan(Kind::Gradient).points_a_group();
         let points = (allowed / bytes).min(MOST_POINTS as u64) as usize / group * group;
         if points > 0 {
             return Ok(points);
@@ -149,7 +147,7 @@ impl Engine {
 
     /// Columns of `work` for so many points.
     pub(super) fn columns(&self, points: usize) -> usize {
-        points.next_multiple_of(self.plan(1).points_a_group())
+        points.next_multiple_of(self.plan(Kind::Gradient).points_a_group())
     }
 
     /// Writes rows of `work` that the host knows, `[row][column]`, from a row on. There may be `more` rows after the plan's own.
@@ -172,27 +170,28 @@ impl Engine {
         }
     }
 
+    /// Where the layers of passes begin in the buffer of all.
+    fn first_layer(&self, plan: &Plan) -> usize {
+        2 * self.network.layers() * Kind::ALL.iter().take_while(|&&kind| kind != plan.kind).count()
+    }
+
     /// A dispatch that takes all columns through layers, which count from the first to the last and back to the first.
     pub(super) fn through(&self, plan: &Plan, columns: usize, layers: std::ops::Range<usize>) -> Dispatch {
-        let first = 2 * self.network.layers() * (plan.parts - 1);
+        let first = self.first_layer(plan);
         let settings = Settings {
             first_layer: (first + layers.start) as u32,
             last_layer: (first + layers.end) as u32,
             ..self.settings(plan, columns, 0)
         };
-        Dispatch { pass: Pass::Layers(plan.parts), settings, groups: [columns / plan.points_a_group(), 1, 1] }
-    }
-
-    /// A dispatch that takes all columns to the output, an energy, and its gradient.
-    pub(super) fn gradient(&self, plan: &Plan, columns: usize) -> Dispatch {
-        Dispatch { pass: Pass::Gradient, ..self.through(plan, columns, 0..2 * self.network.layers()) }
+        Dispatch { pass: Pass::Layers(plan.kind), settings, groups: [columns / plan.points_a_group(), 1, 1] }
     }
 
     /// A dispatch of Langevin steps of all columns, with `more` rows of state; `set` fills in the rest.
     pub(super) fn langevin(&self, plan: &Plan, columns: usize, more: usize, set: impl FnOnce(&mut Settings)) -> Dispatch {
+        let first = self.first_layer(plan);
         let mut settings = Settings {
-            first_layer: 0,
-            last_layer: 2 * self.network.layers() as u32,
+            first_layer: first as u32,
+            last_layer: (first + 2 * self.network.layers()) as u32,
             grad_at: plan.input_adjoint() as u32,
             state_at: plan.known_rows() as u32,
             ..self.settings(plan, columns, more)
@@ -237,10 +236,9 @@ impl Engine {
             return Ok(());
         }
         let (entry, source) = match pass {
-            Pass::Layers(parts) => ("pass_of_layers", self.plan(parts).pass(false)),
-            Pass::Gradient => ("pass_of_layers", self.plan(1).pass(true)),
-            Pass::Langevin => ("langevin", self.plan(1).langevin()),
-            Pass::Sums(parts, rows) => ("sum_over_points", self.plan(parts).sum_over_points(rows)),
+            Pass::Layers(kind) => ("pass_of_layers", self.plan(kind).pass()),
+            Pass::Langevin => ("langevin", self.plan(Kind::Gradient).langevin()),
+            Pass::Sums(kind, rows) => ("sum_over_points", self.plan(kind).sum_over_points(rows)),
         };
         let module = self.gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(entry),
@@ -308,7 +306,7 @@ impl Engine {
                 ..self.settings(plan, columns, 0)
             };
             dispatches.push(Dispatch {
-                pass: Pass::Sums(plan.parts, sum_rows(rows)),
+                pass: Pass::Sums(plan.kind, sum_rows(rows)),
                 settings,
                 groups: [groups, row_groups, slices],
             });

@@ -1,6 +1,6 @@
 //! Unadjusted Langevin chains of a network, all layers at once: the negative samples of contrastive divergence.
 
-use super::{Mlp, engine::Engine, product::Form};
+use super::{Mlp, engine::Engine, plan::Kind, product::Form};
 use crate::{
     Error, Gpu, Result,
     energy::Energy,
@@ -79,7 +79,7 @@ impl Langevin {
         if walk.steps == 0 {
             return Ok(walked);
         }
-        let most = self.engine.most_points(1)?;
+        let most = self.engine.most_points(Kind::Gradient)?;
         for first in (0..chains).step_by(most) {
             let batch = first..chains.min(first + most);
             let own: Vec<_> = x.chunks_exact(chains).flat_map(|row| &row[batch.clone()]).copied().collect();
@@ -105,7 +105,7 @@ impl Langevin {
 
     fn attempt(&mut self, x: &[f32], chains: usize, walk: Walk) -> Result<Walked> {
         let dim = self.mlp.dim();
-        let plan = self.engine.plan(1);
+        let plan = self.engine.plan(Kind::Gradient);
         let columns = self.engine.columns(chains);
         let more = dim + 1;
         let mut rows = vec![0.0; (dim + 1) * columns];

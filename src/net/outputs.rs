@@ -1,6 +1,6 @@
 //! The passes of training on a GPU over a network of any number of outputs, for losses that are no energy's.
 
-use super::{Network, engine::Engine, product::Form};
+use super::{Network, engine::Engine, plan::Kind, product::Form};
 use crate::{Gpu, Result};
 
 /// Passes from inputs to outputs and back to the parameters, in f32; a batch is cut where it is larger than the buffers.
@@ -27,10 +27,10 @@ impl OutputPasses {
         mut adjoint: impl FnMut(usize, &mut [f32]),
         grad: &mut [f64],
     ) -> Result<()> {
-        let (layers, plan) = (self.network.layers(), self.engine.plan(1));
+        let (layers, plan) = (self.network.layers(), self.engine.plan(Kind::Jets(1)));
         let (units, outputs) = (self.network.sizes()[0], self.network.sizes()[layers]);
         let points = inputs.len() / units;
-        let most = self.engine.most_points(1)?;
+        let most = self.engine.most_points(Kind::Jets(1))?;
         for first in (0..points).step_by(most) {
             let own = most.min(points - first);
             let columns = self.engine.columns(own);

@@ -28,25 +28,68 @@ const RAW: u32 = 0;
 const ACTIVATE: u32 = 1;
 const REVERSE: u32 = 2;
 
-/// The rows of `work` for jets of so many parts, and the passes over them.
+/// What passes compute, and leave in `work`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Jets of so many parts, and from their adjoints those of all layers.
+    Jets(usize),
+    /// An energy and its gradient.
+    Gradient,
+    /// The same, leaving what [`Along`](Self::Along) needs.
+    Kept,
+    /// After [`Kept`](Self::Kept), the slope along a direction and the adjoints of all layers.
+    Along,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 6] = [Self::Jets(1), Self::Jets(2), Self::Jets(3), Self::Gradient, Self::Kept, Self::Along];
+
+    /// Parts that go through the layers at once.
+    fn parts(self) -> usize {
+        match self {
+            Self::Jets(parts) => parts,
+            _ => 1,
+        }
+    }
+
+    /// Rows of a unit.
+    pub(super) fn stride(self) -> usize {
+        match self {
+            Self::Jets(parts) => parts,
+            Self::Gradient => 1,
+            Self::Kept | Self::Along => 2,
+        }
+    }
+
+    /// vec4s of points of an invocation.
+    fn quads(self) -> usize {
+        if self.stride() == 1 { 2 } else { 1 }
+    }
+
+    /// Whether an energy goes to its gradient in one pass.
+    fn is_gradient(self) -> bool {
+        matches!(self, Self::Gradient | Self::Kept)
+    }
+}
+
+/// The rows of `work` for passes of a kind, and their programs.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     network: Network,
     form: Form,
-    pub(super) parts: usize,
-    /// vec4s of points of an invocation.
-    quads: usize,
+    pub(super) kind: Kind,
+    /// Rows of a unit.
+    pub(super) stride: usize,
 }
 
 impl Plan {
-    /// For jets of `parts` parts.
-    pub(super) fn new(network: &Network, form: Form, parts: usize) -> Self {
-        Self { network: network.clone(), form, parts, quads: if parts == 1 { 2 } else { 1 } }
+    pub(super) fn new(network: &Network, form: Form, kind: Kind) -> Self {
+        Self { network: network.clone(), form, kind, stride: kind.stride() }
     }
 
     /// Points of a workgroup.
     pub(super) fn points_a_group(&self) -> usize {
-        4 * self.quads * self.form.workgroup
+        4 * self.kind.quads() * self.form.workgroup
     }
 
     fn units(&self, layer: usize) -> usize {
@@ -57,38 +100,38 @@ impl Plan {
         self.network.layers()
     }
 
-    /// What goes into layer `layer` of weights, `[unit][part]`.
+    /// What goes into layer `layer` of weights.
     pub(super) fn input(&self, layer: usize) -> usize {
-        let rows = |layer: usize| self.parts * 3 * self.units(layer);
+        let rows = |layer: usize| self.stride * 3 * self.units(layer);
         if layer == 0 { 0 } else { HIDDEN + (1..layer).map(rows).sum::<usize>() }
     }
 
     /// What the reverse pass multiplies by at a hidden layer of units: derivatives of the activation.
     fn factors(&self, layer: usize) -> usize {
-        self.input(layer) + self.parts * self.units(layer)
+        self.input(layer) + self.stride * self.units(layer)
     }
 
     /// The output.
     pub(super) fn output(&self) -> usize {
-        self.parts * self.units(0)
+        self.stride * self.units(0)
     }
 
     /// The adjoint of the input: of an energy, its gradient.
     pub(super) fn input_adjoint(&self) -> usize {
-        self.output() + self.parts * self.units(self.last())
+        self.output() + self.stride * self.units(self.last())
     }
 
     /// The adjoint of what layer `layer` of units had before the activation; of the last, of the output.
     pub(super) fn adjoint(&self, layer: usize) -> usize {
         match layer == self.last() {
-            true => self.input_adjoint() + self.parts * self.units(0),
-            false => self.factors(layer) + self.parts * self.units(layer),
+            true => self.input_adjoint() + self.stride * self.units(0),
+            false => self.factors(layer) + self.stride * self.units(layer),
         }
     }
 
     /// Where rows for other uses begin, after those that the host writes and reads.
     pub(super) fn known_rows(&self) -> usize {
-        self.adjoint(self.last()) + self.parts * self.units(self.last())
+        self.adjoint(self.last()) + self.stride * self.units(self.last())
     }
 
     /// Rows of the hidden layers.
@@ -145,22 +188,39 @@ impl Plan {
 
     /// The layers of a pass forwards, then of one backwards down to the input.
     pub(super) fn layers(&self) -> Vec<Layer> {
-        let last = self.last();
-        let forward = (0..last).map(|layer| match layer + 1 == last {
+        let (forward, backward) = (0..self.last(), (0..self.last()).rev());
+        if self.kind == Kind::Along {
+            // Neither to the output nor to the input.
+            let hidden = forward.take(self.last() - 1).map(|layer| self.forward(layer, 1));
+            return hidden.chain(backward.take(self.last() - 1).map(|layer| self.backward(layer, 0))).collect();
+        }
+        // The adjoints of what comes before stand in the last rows of what is kept.
+        let adjoint = usize::from(self.kind == Kind::Kept);
+        forward.map(|layer| self.forward(layer, 0)).chain(backward.map(|layer| self.backward(layer, adjoint))).collect()
+    }
+
+    /// A layer forwards, between these rows of units.
+    fn forward(&self, layer: usize, row: usize) -> Layer {
+        let source = self.input(layer) + row;
+        match layer + 1 == self.last() {
+            true => self.layer(layer, false, source, self.output(), RAW),
             false => {
                 let factors = self.factors(layer + 1) as u32;
-                Layer { factors, ..self.layer(layer, false, self.input(layer), self.input(layer + 1), ACTIVATE) }
+                Layer { factors, ..self.layer(layer, false, source, self.input(layer + 1) + row, ACTIVATE) }
             }
-            true => self.layer(layer, false, self.input(layer), self.output(), RAW),
-        });
-        let reverse = (0..last).rev().map(|layer| match layer {
-            0 => self.layer(layer, true, self.adjoint(1), self.input_adjoint(), RAW),
+        }
+    }
+
+    /// A layer backwards, between these rows of adjoints.
+    fn backward(&self, layer: usize, row: usize) -> Layer {
+        let source = self.adjoint(layer + 1) + row;
+        match layer {
+            0 => self.layer(layer, true, source, self.input_adjoint(), RAW),
             _ => {
                 let factors = self.factors(layer) as u32;
-                Layer { factors, ..self.layer(layer, true, self.adjoint(layer + 1), self.adjoint(layer), REVERSE) }
+                Layer { factors, ..self.layer(layer, true, source, self.adjoint(layer) + row, REVERSE) }
             }
-        });
-        forward.chain(reverse).collect()
+        }
     }
 
     fn layer(&self, layer: usize, transposed: bool, source: usize, to: usize, finish: u32) -> Layer {
@@ -177,13 +237,14 @@ impl Plan {
         }
     }
 
-    /// What all programs stand on. `gradient`: the passes are of one part, from an energy, which is the output, to its gradient; of what
-    /// is in between, only what they need is stored.
-    fn base(&self, gradient: bool) -> String {
-        let Self { form: Form { workgroup, .. }, parts, quads, .. } = self;
+    /// What all programs stand on.
+    fn base(&self) -> String {
+        let Self { kind, stride, form: Form { workgroup, .. }, .. } = self;
         format!(
-            "const PARTS = {parts}u;\nconst QUADS = {quads}u;\nconst GROUP = {workgroup}u;\nconst GRADIENT = {gradient};\n\
+            "const PARTS = {}u;\nconst STRIDE = {stride}u;\nconst QUADS = {}u;\nconst GROUP = {workgroup}u;\n\
              fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}{}",
+            kind.parts(),
+            kind.quads(),
             self.network.activation().name(),
             include_str!("../../shaders/net/activation.wgsl"),
             include_str!("../../shaders/proof.wgsl"),
@@ -192,20 +253,28 @@ impl Plan {
     }
 
     /// What passes stand on.
-    fn through(&self, gradient: bool) -> String {
+    fn through(&self) -> String {
         let narrow = self.units(self.last()).max(self.units(0)).min(NARROW);
+        let (finish, narrow) = match self.kind {
+            Kind::Jets(_) => (include_str!("../../shaders/net/jets.wgsl"), narrow),
+            Kind::Gradient => (include_str!("../../shaders/net/gradient.wgsl"), narrow),
+            Kind::Kept => (include_str!("../../shaders/net/kept.wgsl"), narrow),
+            Kind::Along => (include_str!("../../shaders/net/along.wgsl"), 0),
+        };
         [
-            self.base(gradient),
-            product::apply(self.form, self.parts, self.quads, narrow),
+            self.base(),
+            format!("const GRADIENT = {};\n\n", self.kind.is_gradient()),
+            finish.into(),
+            product::apply(self.form, self.kind.parts(), self.kind.quads(), narrow, self.kind != Kind::Along),
             include_str!("../../shaders/net/through.wgsl").into(),
         ]
         .concat()
     }
 
     /// The program that takes columns through layers.
-    pub(super) fn pass(&self, gradient: bool) -> String {
+    pub(super) fn pass(&self) -> String {
         [
-            self.through(gradient),
+            self.through(),
             self.form.head("pass_of_layers"),
             "    take_columns(group.x, local);\n    let turns = through(settings.first_layer, settings.last_layer);\n    \
              prove(group.x * GROUP + local, turns.x, turns.y);\n}\n"
@@ -217,7 +286,7 @@ impl Plan {
     /// The program of Langevin steps.
     pub(super) fn langevin(&self) -> String {
         [
-            self.through(true),
+            self.through(),
             include_str!("../../shaders/threefry.wgsl").into(),
             include_str!("../../shaders/normal.wgsl").into(),
             include_str!("../../shaders/net/langevin.wgsl").into(),
@@ -239,6 +308,6 @@ impl Plan {
 
     /// The program of sums over points, so many rows a workgroup.
     pub(super) fn sum_over_points(&self, rows: usize) -> String {
-        self.base(false) + &sums::sum_over_points(self.form, rows)
+        self.base() + &sums::sum_over_points(self.form, rows)
     }
 }

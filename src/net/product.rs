@@ -138,9 +138,9 @@ pub(super) fn turn(
 }
 
 /// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, `parts` parts of `quads`
-/// vec4s each, and what is done with them; `joined` says that the next layer is narrow, of at most `narrow` outputs, and is summed up
-/// meanwhile. Returns the turns of its loops.
-pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> String {
+/// vec4s each, from the biases on where there are some, and what is done with them; `joined` says that the next layer is narrow, of at most
+/// `narrow` outputs, and is summed up meanwhile. Returns the turns of its loops.
+pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biased: bool) -> String {
     let each = |line: &dyn Fn(usize, usize) -> String| {
         (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(p, q)| line(p, q)).collect::<String>()
     };
@@ -148,9 +148,8 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
         let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
         format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
     };
-    // The sums begin with the biases.
     let mut begin = String::new();
-    for four in 0..ROWS / 4 {
+    for four in 0..if biased { ROWS / 4 } else { 0 } {
         let load = |at: &str| format!("weights[block + {at}]");
         let _ = match form.subgroups {
             true if four == 0 => writeln!(begin, "        let biases = {};", load("lane")),
@@ -165,14 +164,14 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
             false => format!("biases{four}.{name}"),
         };
         begin += &each(&|part, quad| {
-            let from = if part == 0 { &bias } else { "0.0" };
+            let from = if part == 0 && biased { &bias } else { "0.0" };
             format!("        var s{row}_{part}_{quad} = vec4<f32>({from});\n")
         });
     }
     let components = || ["x", "y", "z", "w"].into_iter().enumerate().take(narrow);
     let finish = |function: &str| {
         let mut text = "            let first = o + stored * {STORED}u;\n".replace("{STORED}", &STORED.to_string());
-        for row in 0..STORED {
+        for row in 0..if narrow > 0 { STORED } else { 0 } {
             let load = |row: &str| format!("weights[next.weights_at + 1u + first + {row}]");
             let _ = match form.subgroups {
                 true if row == 0 => writeln!(text, "            let narrow = {};", load(&format!("lane % {STORED}u"))),
@@ -187,12 +186,13 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
                 true => format!("subgroupBroadcast(narrow.{name}, {row}u)"),
                 false => format!("narrow{row}.{name}"),
             };
+            let weight = if components().len() > 0 { "nx" } else { "0.0" };
             for (_, name) in components() {
                 let _ = writeln!(text, "                let n{name} = {};", narrow(name));
             }
             for quad in 0..quads {
                 let sums = jet(&|part| selected(ROWS, row, &format!("_{part}_{quad}")));
-                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, nx)");
+                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, {weight})");
                 let _ = writeln!(text, "                let z{quad} = {call};");
                 for (of, name) in components() {
                     for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
@@ -205,7 +205,8 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
         text
     };
     let (activate, reverse) = (finish("activate"), finish("reverse"));
-    let mut narrow_begin = "    let narrow_biases = weights[next.weights_at];\n".to_string();
+    let mut narrow_begin =
+        if narrow > 0 { "    let narrow_biases = weights[next.weights_at];\n".to_string() } else { String::new() };
     for (of, name) in components() {
         narrow_begin += &each(&|part, quad| {
             let from = if part == 0 { format!("narrow_biases.{name}") } else { "0.0".into() };
@@ -213,12 +214,13 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
         });
     }
     let narrow_end: String = (0..quads)
+        .filter(|_| narrow > 0)
         .map(|quad| {
             let sums = jet(&|part| {
                 (1..narrow)
                     .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)"))
             });
-            format!("        store(next.to + unit * PARTS, {quad}u, {sums});\n")
+            format!("        store(next.to + unit * STRIDE, {quad}u, {sums});\n")
         })
         .collect();
     let loads: String = (0..4)
@@ -226,7 +228,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize) -> St
             let rows = each(&|part, quad| {
                 format!("            let t{term}_{part}_{quad} = work[x{term} + {part}u * row + {quad}u];\n")
             });
-            format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * PARTS * row;\n{rows}")
+            format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * STRIDE * row;\n{rows}")
         })
         .collect();
     let turn =

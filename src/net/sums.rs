@@ -38,10 +38,10 @@ pub(super) fn sum_over_points(form: Form, rows: usize) -> String {
     for j in columns.clone() {
         let _ = writeln!(
             loads,
-            "            let t{j} = work[place(s.units_at + min(first_unit + {j}u, s.units - 1u) * PARTS + part, block) + quad];"
+            "            let t{j} = work[place(s.units_at + min(first_unit + {j}u, s.units - 1u) * STRIDE + part, block) + quad];"
         );
     }
-    let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * PARTS + part, block) + quad]");
+    let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * STRIDE + part, block) + quad]");
     let turn = turn(form, rows, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
         let name = ["x", "y", "z", "w"][term];
         let columns = 4 * group..4 * (group + 1);
@@ -64,7 +64,7 @@ fn place(row: u32, block: u32) -> u32 {{
     let first_row = group.y * {rows}u;
     let first = group.z * s.slice_blocks;
     let last = min(first + s.slice_blocks, s.blocks);
-    let quads = PARTS * GROUP * QUADS;
+    let quads = STRIDE * GROUP * QUADS;
     var turns = 0u;
 {begin}    for (var block = first; block < last; block++) {{
         for (var k = 0u; k < quads; k++) {{

@@ -82,7 +82,8 @@ pub trait Passes: Send + Debug {
     /// [`Error::Shape`] where x is no multiple of the dimension; errors of the device.
     fn energy_and_grad(&mut self, x: &[f32]) -> Result<(Vec<f64>, Vec<f32>)>;
 
-    /// Jets at x, `[dim][point]`, along v of the same shape (empty for [`Order::Value`]). Keeps what the reverse pass needs.
+    /// Jets at x, `[dim][point]`, along v of the same shape (empty for [`Order::Value`]). Keeps what the reverse pass needs. Slopes at
+    /// points that [`energy_and_grad`](Self::energy_and_grad) had just before may be had more cheaply than others.
     ///
     /// # Errors
     /// As [`energy_and_grad`](Self::energy_and_grad).

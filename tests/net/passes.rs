@@ -137,5 +137,22 @@ fn agree(gpu: &Gpu, mlp: &Mlp, twin: &Mlp, points: usize, bound: f64) -> Result<
         found.energy_and_grad(&x[..dim]).unwrap();
         near(&format!("the same again, {order:?}"), &found.param_grad(&adjoints).unwrap(), &b)?;
     }
-    Ok(())
+    // Slopes at points whose gradients came just before, as denoising score matching wants them: alone, twice, and with the values.
+    let slopes = Adjoints { slopes: adjoints.slopes.clone(), ..Adjoints::default() };
+    let both = Adjoints { values: adjoints.values, ..slopes.clone() };
+    let plain = found.jets(&x, &v, Order::Slope).and_then(|_| found.param_grad(&slopes)).unwrap();
+    found.energy_and_grad(&x).unwrap();
+    let (a, b) = (found.jets(&x, &v, Order::Slope).unwrap(), truth.jets(&x, &v, Order::Slope).unwrap());
+    near("values after gradients", &a.values, &b.values)?;
+    near("slopes after gradients", &a.slopes, &b.slopes)?;
+    let of_slopes = truth.param_grad(&slopes).unwrap();
+    let first = found.param_grad(&slopes).unwrap();
+    near("gradient in the parameters after gradients", &first, &of_slopes)?;
+    // Another way, rounded otherwise; a batch in parts has none.
+    if (points < 4096) == (first == plain) {
+        return Err("the layers of the gradients were not used, or of a batch in parts".into());
+    }
+    near("the same again after gradients", &found.param_grad(&slopes).unwrap(), &of_slopes)?;
+    near("with the values", &found.param_grad(&both).unwrap(), &truth.param_grad(&both).unwrap())?;
+    near("and without them", &found.param_grad(&slopes).unwrap(), &of_slopes)
 }
