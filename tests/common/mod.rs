@@ -18,7 +18,7 @@ pub mod twin_energy;
 
 use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 
-use ergodic::{Backend, Gpu};
+use ergodic::{Backend, Gpu, wgpu};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What an energy with something planted around it has of the one inside.
@@ -53,13 +53,24 @@ macro_rules! energy_of_inner {
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub(crate) use energy_of_inner;
 
-/// The GPU of this process, opened once.
+/// The GPU of this process, opened once. With ERGODIC_AS_HARDWARE=1 it is taken for hardware, whatever it is.
 pub fn gpu() -> Gpu {
     static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
-    match GPU.get_or_init(|| Gpu::open().map_err(|e| e.to_string())) {
+    let open = || Gpu::open().map(|gpu| if is_set("ERGODIC_AS_HARDWARE") { as_hardware(&gpu) } else { gpu });
+    match GPU.get_or_init(|| open().map_err(|e| e.to_string())) {
         Ok(gpu) => gpu.clone(),
         Err(e) => panic!("{e}\nSet ERGODIC_SKIP_GPU=1 to run the tests that need none."),
     }
+}
+
+/// The same device, which says that it is not software: its programs are those of other devices.
+pub fn as_hardware(gpu: &Gpu) -> Gpu {
+    let info = wgpu::AdapterInfo { device_type: wgpu::DeviceType::Other, ..gpu.info().clone() };
+    Gpu::from_parts(gpu.device().clone(), gpu.queue().clone(), info)
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
 }
 
 /// Tests by name, one a case.
@@ -81,7 +92,7 @@ impl Suite {
 
     /// A test on the GPU.
     pub fn gpu(mut self, name: impl Into<String>, body: impl FnOnce(Gpu) + Send + 'static) -> Self {
-        let skip = std::env::var_os("ERGODIC_SKIP_GPU").is_some_and(|v| v == "1");
+        let skip = is_set("ERGODIC_SKIP_GPU");
         let trial = Trial::test(format!("gpu::{}", name.into()), move || caught(move || body(gpu())));
         self.trials.push(trial.with_ignored_flag(skip));
         self

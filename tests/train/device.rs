@@ -9,12 +9,11 @@ use ergodic::{
     program::Composer,
     random::{Draws, Stream, key},
     train::{Adjoints, At, Block, Order, Passes, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes},
-    wgpu,
 };
 
 use crate::{
     common::{
-        Suite,
+        Suite, as_hardware,
         cases::{cholesky_gaussian, softmax_mixture, trainable, trainable_by_loops},
         energy_of_inner,
     },
@@ -38,7 +37,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
     }
     for (name, energy) in trainable().into_iter().chain(trainable_by_loops()) {
         suite = suite.gpu(format!("passes over {name} as other devices run them agree with the twin"), move |gpu| {
-            agree(&no_software(&gpu), &energy, &energy, 700).unwrap();
+            agree(&as_hardware(&gpu), &energy, &energy, 700).unwrap();
         });
     }
     for (name, energy) in by_parts() {
@@ -102,12 +101,6 @@ fn by_parts() -> [(&'static str, Arc<dyn Trainable>); 3] {
         ("a scaled network", scaled),
         ("a convex mixture with networks", Arc::new(TrainableConvex::new(&[0.5, 1.0, 0.8], parts).unwrap())),
     ]
-}
-
-/// The same device, which says that it is not software: its programs are those of other devices.
-fn no_software(gpu: &Gpu) -> Gpu {
-    let info = wgpu::AdapterInfo { device_type: wgpu::DeviceType::Other, ..gpu.info().clone() };
-    Gpu::from_parts(gpu.device().clone(), gpu.queue().clone(), info)
 }
 
 fn twin() -> Arc<dyn Trainable> {
