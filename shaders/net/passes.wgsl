@@ -1,8 +1,8 @@
 // Passes over the layers of a network. The products are generated (src/net/product.rs); what becomes of their sums stands in jets.wgsl,
 // gradient.wgsl, kept.wgsl and along.wgsl.
 //
-// An invocation owns a few neighbouring columns (points of the batch) and takes them through all layers, so that no invocation waits
-// for another. `work` begins with the rows that the host writes and reads, [row][column]; then come those of the hidden layers,
+// An invocation owns a few neighbouring columns (points of the batch) and takes them through all layers; or SHARES of them own the same
+// columns, take shares of a layer's rows, and wait for each other. `work` begins with the rows that the host writes and reads, [row][column]; then come those of the hidden layers,
 // [workgroup][row][column of the workgroup], so that what a workgroup needs stands together.
 
 // One layer, or its transpose, applied to the own columns; then what is done with the sums.
@@ -61,15 +61,27 @@ struct Settings {
 @group(0) @binding(4) var<storage, read_write> proven: array<atomic<u32>>;      // invocations that ran to their end, one word a dispatch
 @group(0) @binding(5) var<storage, read> layers: array<Layer>;
 
+var<private> column: u32;       // of the GROUP invocations of a workgroup that own other columns
+var<private> share: u32;        // of those that own the same
 // The first own vec4 of row 0 of each kind, and the vec4s from row to row.
 var<private> known_at: u32;
 var<private> hidden_at: u32;
 var<private> known_row: u32;
 
 fn take_columns(group: u32, local: u32) {
+    column = local % GROUP;
+    share = local / GROUP;
     known_row = settings.columns;
-    known_at = (group * GROUP + local) * QUADS;
-    hidden_at = settings.hidden_at + (group * settings.hidden_rows * GROUP + local) * QUADS;
+    known_at = (group * GROUP + column) * QUADS;
+    hidden_at = settings.hidden_at + (group * settings.hidden_rows * GROUP + column) * QUADS;
+}
+
+// Those that share columns wait for each other, and see what they stored.
+fn meet() {
+    if (SHARES > 1u) {
+        storageBarrier();
+        workgroupBarrier();
+    }
 }
 
 // The first own vec4 of a row.

@@ -6,6 +6,7 @@ fn through(first: u32, last: u32) -> vec2<u32> {
         let next = layers[min(l + 1u, last - 1u)];
         let joined = l + 1u < last && next.narrow == 1u;
         turns += vec2<u32>(apply(layer, next, joined), expected_turns(layer, next, joined));
+        meet();
         // Of the gradient alone, the adjoint of the last hidden layer is known, too.
         if (joined) { l += select(1u, 2u, GRADIENT && layer.finish == ACTIVATE); }
     }

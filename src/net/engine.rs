@@ -210,7 +210,7 @@ impl Engine {
             pipeline: &self.pipelines[&dispatch.pass],
             settings: dispatch.settings,
             groups: dispatch.groups.map(|n| n as u32),
-            invocations: (dispatch.groups.iter().product::<usize>() * self.form.workgroup) as u32,
+            invocations: (dispatch.groups.iter().product::<usize>() * self.form.workgroup()) as u32,
         };
         let dispatches: Vec<_> = dispatches.iter().map(of).collect();
         let (source, range) = match *read {
@@ -285,9 +285,9 @@ impl Engine {
                 true => [(input, inputs), (adjoint, outputs)],
                 false => [(adjoint, outputs), (input, inputs)],
             };
-            let groups = units.div_ceil(SUM_COLUMNS * self.form.workgroup);
-            let row_groups = rows.div_ceil(sum_rows(rows));
-            let row = groups * self.form.workgroup * SUM_COLUMNS / 4;
+            let groups = units.div_ceil(SUM_COLUMNS * self.form.across);
+            let row_groups = rows.div_ceil(self.form.shares * sum_rows(self.form, rows));
+            let row = groups * self.form.across * SUM_COLUMNS / 4;
             let blocks = columns / plan.points_a_group();
             let wanted = SUM_GROUPS[usize::from(!self.gpu.is_software())].div_ceil(groups * row_groups).clamp(1, blocks);
             let slice_blocks = blocks.div_ceil(wanted);
@@ -306,7 +306,7 @@ impl Engine {
                 ..self.settings(plan, columns, 0)
             };
             dispatches.push(Dispatch {
-                pass: Pass::Sums(plan.kind, sum_rows(rows)),
+                pass: Pass::Sums(plan.kind, sum_rows(self.form, rows)),
                 settings,
                 groups: [groups, row_groups, slices],
             });

@@ -61,11 +61,6 @@ impl Kind {
         }
     }
 
-    /// vec4s of points of an invocation.
-    fn quads(self) -> usize {
-        if self.stride() == 1 { 2 } else { 1 }
-    }
-
     /// Whether an energy goes to its gradient in one pass.
     fn is_gradient(self) -> bool {
         matches!(self, Self::Gradient | Self::Kept)
@@ -87,9 +82,14 @@ impl Plan {
         Self { network: network.clone(), form, kind, stride: kind.stride() }
     }
 
+    /// vec4s of points of an invocation.
+    fn quads(&self) -> usize {
+        self.form.quads(self.kind.parts())
+    }
+
     /// Points of a workgroup.
     pub(super) fn points_a_group(&self) -> usize {
-        4 * self.kind.quads() * self.form.workgroup
+        4 * self.quads() * self.form.across
     }
 
     fn units(&self, layer: usize) -> usize {
@@ -157,8 +157,8 @@ impl Plan {
     /// First vec4 of the weights of a layer, or of its transpose.
     fn weights_at(&self, layer: usize, transposed: bool) -> usize {
         let size = |layer, transposed| {
-            let (inputs, outputs) = self.shape(layer, transposed);
-            if self.is_narrow(layer, transposed) { product::narrow_size(inputs) } else { product::size(inputs, outputs) }
+            let shape = self.shape(layer, transposed);
+            if self.is_narrow(layer, transposed) { product::narrow_size(shape.0) } else { product::size(shape, self.form.rows) }
         };
         let forward = |layers: usize| (0..layers).map(|layer| size(layer, false)).sum::<usize>();
         match transposed {
@@ -178,7 +178,7 @@ impl Plan {
                 let bias = |o: usize| if transposed { 0.0 } else { biases[o] };
                 let shape = self.shape(layer, transposed);
                 match self.is_narrow(layer, transposed) {
-                    false => product::pack(shape, weight, bias, &mut packed),
+                    false => product::pack(shape, self.form.rows, weight, bias, &mut packed),
                     true => product::pack_narrow(shape, weight, bias, &mut packed),
                 }
             }
@@ -239,12 +239,12 @@ impl Plan {
 
     /// What all programs stand on.
     fn base(&self) -> String {
-        let Self { kind, stride, form: Form { workgroup, .. }, .. } = self;
+        let Self { kind, stride, form: Form { across, shares, .. }, .. } = self;
         format!(
-            "const PARTS = {}u;\nconst STRIDE = {stride}u;\nconst QUADS = {}u;\nconst GROUP = {workgroup}u;\n\
+            "const PARTS = {}u;\nconst STRIDE = {stride}u;\nconst QUADS = {}u;\nconst GROUP = {across}u;\nconst SHARES = {shares}u;\n\
              fn activation(z: f32) -> vec4<f32> {{ return net_{}(z); }}\n{}{}{}",
             kind.parts(),
-            kind.quads(),
+            self.quads(),
             self.network.activation().name(),
             include_str!("../../shaders/net/activation.wgsl"),
             include_str!("../../shaders/proof.wgsl"),
@@ -265,7 +265,7 @@ impl Plan {
             self.base(),
             format!("const GRADIENT = {};\n\n", self.kind.is_gradient()),
             finish.into(),
-            product::apply(self.form, self.kind.parts(), self.kind.quads(), narrow, self.kind != Kind::Along),
+            product::apply(self.form, self.kind.parts(), narrow, self.kind != Kind::Along),
             include_str!("../../shaders/net/through.wgsl").into(),
         ]
         .concat()
@@ -277,7 +277,7 @@ impl Plan {
             self.through(),
             self.form.head("pass_of_layers"),
             "    take_columns(group.x, local);\n    let turns = through(settings.first_layer, settings.last_layer);\n    \
-             prove(group.x * GROUP + local, turns.x, turns.y);\n}\n"
+             prove(group.x * GROUP * SHARES + local, turns.x, turns.y);\n}\n"
                 .into(),
         ]
         .concat()
@@ -296,9 +296,10 @@ impl Plan {
     var step = 0u;
     for (; step < settings.steps; step++) {
         turns += through(settings.first_layer, settings.last_layer);
-        langevin_step(settings.first_step + step);
+        if (share == 0u) { langevin_step(settings.first_step + step); }
+        meet();
     }
-    prove(group.x * GROUP + local, turns.x + step, turns.y + settings.steps);
+    prove(group.x * GROUP * SHARES + local, turns.x + step, turns.y + settings.steps);
 }
 "
             .into(),

@@ -1,4 +1,4 @@
-//! The matrix product behind every pass: 32 rows by eight columns in registers, sums over any number of terms.
+//! The matrix product behind every pass: a block of rows by a few columns in registers, sums over any number of terms.
 //!
 //! On software Vulkan a load from storage costs a hundred times as much as a multiply-add, in a loop that visits the lanes one by one, a
 //! vec4 hardly more than a number, and uniform or not (a load from a texture costs no less). So a turn of the loop takes four terms: a vec4
@@ -7,14 +7,15 @@
 //! costs time to compile, growing with the square of their number, so sums are finished four rows at a time, in a loop that selects them:
 //! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
 //! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows and 64 rows are
-//! slower. Without subgroups every lane loads every weight (on real GPUs that is one load, too); the sums are the same, in the same order.
+//! slower than 32.
+//!
+//! A real GPU wants many invocations of few registers: there a block is of eight rows, every lane loads every weight (which is one load), and
+//! eight invocations share the columns and take a layer's blocks in turn. No such GPU was at hand to tune this by.
 
 use std::fmt::Write as _;
 
 use crate::Gpu;
 
-/// Rows of a block.
-pub(super) const ROWS: usize = 32;
 /// Rows that are stored in a turn.
 pub(super) const STORED: usize = 4;
 /// Outputs of a narrow layer at most: their sums stand in registers while the layer before is finished.
@@ -22,21 +23,38 @@ pub(super) const NARROW: usize = 4;
 /// Lanes that weights are loaded by; a subgroup may be larger.
 const LANES: usize = 8;
 
-/// How the text is written for a device. The results do not depend on it.
+/// How the text is written for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Form {
-    /// Hand weights round a subgroup.
+    /// Hand weights round a subgroup; the results do not depend on it.
     pub(super) subgroups: bool,
-    /// Invocations of a workgroup.
-    pub(super) workgroup: usize,
+    /// Rows of a block.
+    pub(super) rows: usize,
+    /// Invocations of a workgroup with columns of their own.
+    pub(super) across: usize,
+    /// Invocations that share the same columns, each with blocks of its own.
+    pub(super) shares: usize,
 }
 
 impl Form {
     /// The form that suits a device.
     pub(super) fn of(gpu: &Gpu) -> Self {
+        if !gpu.is_software() {
+            return Self { subgroups: false, rows: 8, across: 8, shares: 8 };
+        }
         let offered = gpu.device().features().contains(wgpu::Features::SUBGROUP);
-        let subgroups = gpu.is_software() && offered && gpu.info().subgroup_min_size >= LANES as u32;
-        Self { subgroups, workgroup: if gpu.is_software() { 8 } else { 64 } }
+        let subgroups = offered && gpu.info().subgroup_min_size >= LANES as u32;
+        Self { subgroups, rows: 32, across: 8, shares: 1 }
+    }
+
+    /// Invocations of a workgroup.
+    pub(super) fn workgroup(self) -> usize {
+        self.across * self.shares
+    }
+
+    /// vec4s of columns of an invocation, for so many parts.
+    pub(super) fn quads(self, parts: usize) -> usize {
+        if parts == 1 && self.shares == 1 { 2 } else { 1 }
     }
 
     /// The head of an entry point.
@@ -46,28 +64,29 @@ impl Form {
         format!(
             "var<private> lane: u32;\n\n@compute @workgroup_size({})\nfn {name}(@builtin(workgroup_id) group: vec3<u32>, \
              @builtin(local_invocation_index) local: u32{lane}) {{\n{own}",
-            self.workgroup,
+            self.workgroup(),
         )
     }
 }
 
-/// vec4s of the weights and biases of a layer.
-pub(super) fn size(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(ROWS) * (ROWS / 4 + inputs.div_ceil(4) * ROWS)
+/// vec4s of the weights and biases of a layer, in blocks of so many rows.
+pub(super) fn size((inputs, outputs): (usize, usize), rows: usize) -> usize {
+    outputs.div_ceil(rows) * (rows / 4 + inputs.div_ceil(4) * rows)
 }
 
 /// Appends a layer, `weight(output, input)` and `bias(output)`: block by block of rows, `[row]` of the biases, then
 /// `[four inputs][row]`.
 pub(super) fn pack(
     (inputs, outputs): (usize, usize),
+    rows: usize,
     weight: impl Fn(usize, usize) -> f32,
     bias: impl Fn(usize) -> f32,
     packed: &mut Vec<f32>,
 ) {
-    for first in (0..outputs).step_by(ROWS) {
-        packed.extend((first..first + ROWS).map(|row| if row < outputs { bias(row) } else { 0.0 }));
+    for first in (0..outputs).step_by(rows) {
+        packed.extend((first..first + rows).map(|row| if row < outputs { bias(row) } else { 0.0 }));
         for k in (0..inputs).step_by(4) {
-            for row in first..first + ROWS {
+            for row in first..first + rows {
                 let value = |k: usize| if row < outputs && k < inputs { weight(row, k) } else { 0.0 };
                 packed.extend([value(k), value(k + 1), value(k + 2), value(k + 3)]);
             }
@@ -140,7 +159,8 @@ pub(super) fn turn(
 /// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, `parts` parts of `quads`
 /// vec4s each, from the biases on where there are some, and what is done with them; `joined` says that the next layer is narrow, of at most
 /// `narrow` outputs, and is summed up meanwhile. Returns the turns of its loops.
-pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biased: bool) -> String {
+pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> String {
+    let (rows, quads) = (form.rows, form.quads(parts));
     let each = |line: &dyn Fn(usize, usize) -> String| {
         (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(p, q)| line(p, q)).collect::<String>()
     };
@@ -149,7 +169,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
         format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
     };
     let mut begin = String::new();
-    for four in 0..if biased { ROWS / 4 } else { 0 } {
+    for four in 0..if biased { rows / 4 } else { 0 } {
         let load = |at: &str| format!("weights[block + {at}]");
         let _ = match form.subgroups {
             true if four == 0 => writeln!(begin, "        let biases = {};", load("lane")),
@@ -157,7 +177,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
             false => writeln!(begin, "        let biases{four} = {};", load(&format!("{four}u"))),
         };
     }
-    for row in 0..ROWS {
+    for row in 0..rows {
         let (four, name) = (row / 4, ["x", "y", "z", "w"][row % 4]);
         let bias = match form.subgroups {
             true => format!("subgroupBroadcast(biases.{name}, {four}u)"),
@@ -191,7 +211,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
                 let _ = writeln!(text, "                let n{name} = {};", narrow(name));
             }
             for quad in 0..quads {
-                let sums = jet(&|part| selected(ROWS, row, &format!("_{part}_{quad}")));
+                let sums = jet(&|part| selected(rows, row, &format!("_{part}_{quad}")));
                 let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, {weight})");
                 let _ = writeln!(text, "                let z{quad} = {call};");
                 for (of, name) in components() {
@@ -205,24 +225,7 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
         text
     };
     let (activate, reverse) = (finish("activate"), finish("reverse"));
-    let mut narrow_begin =
-        if narrow > 0 { "    let narrow_biases = weights[next.weights_at];\n".to_string() } else { String::new() };
-    for (of, name) in components() {
-        narrow_begin += &each(&|part, quad| {
-            let from = if part == 0 { format!("narrow_biases.{name}") } else { "0.0".into() };
-            format!("    var n{of}_{part}_{quad} = vec4<f32>({from});\n")
-        });
-    }
-    let narrow_end: String = (0..quads)
-        .filter(|_| narrow > 0)
-        .map(|quad| {
-            let sums = jet(&|part| {
-                (1..narrow)
-                    .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)"))
-            });
-            format!("        store(next.to + unit * STRIDE, {quad}u, {sums});\n")
-        })
-        .collect();
+    let (narrow_begin, narrow_end) = narrow_sums(form, parts, narrow);
     let loads: String = (0..4)
         .map(|term| {
             let rows = each(&|part, quad| {
@@ -232,20 +235,21 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
         })
         .collect();
     let turn =
-        turn(form, ROWS, &|row| format!("weights[block + k * {ROWS}u + {row}]"), parts * quads, &|row, weight, term, group| {
+        turn(form, rows, &|row| format!("weights[block + k * {rows}u + {row}]"), parts * quads, &|row, weight, term, group| {
             let (part, quad) = (group / quads, group % quads);
             format!(
                 "            s{row}_{part}_{quad} = fma(vec4<f32>({weight}), t{term}_{part}_{quad}, s{row}_{part}_{quad});\n"
             )
         });
+    let shared = narrow_parts(form, parts, narrow);
     format!(
-        "fn apply(layer: Layer, next: Layer, joined: bool) -> u32 {{
+        "{shared}fn apply(layer: Layer, next: Layer, joined: bool) -> u32 {{
     let quads = (layer.inputs + 3u) / 4u;
     let source = own(layer.source);
     let row = own(layer.source + 1u) - source;
     var turns = 0u;
-    var block = layer.weights_at;
-{narrow_begin}    for (var o = 0u; o < layer.outputs; o += {ROWS}u) {{
+    var block = layer.weights_at + share * ({fours}u + quads * {rows}u);
+{narrow_begin}    for (var o = share * {rows}u; o < layer.outputs; o += SHARES * {rows}u) {{
 {begin}        block += {fours}u;
         for (var k = 0u; k < quads; k++) {{
 {loads}{turn}            turns += 1u;
@@ -258,21 +262,81 @@ pub(super) fn apply(form: Form, parts: usize, quads: usize, narrow: usize, biase
         for (var stored = 0u; stored < {stored}u - activated; stored++) {{
 {reverse}            turns += 1u;
         }}
-        block += quads * {ROWS}u;
+        block += quads * {rows}u + (SHARES - 1u) * ({fours}u + quads * {rows}u);
     }}
-    let rows = select(0u, next.outputs, joined);
-    for (var unit = 0u; unit < rows; unit++) {{
-{narrow_end}        turns += 1u;
-    }}
-    return turns;
+{narrow_end}    return turns;
 }}
 
+// Of the own share of the blocks.
 fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
-    return ((layer.inputs + 3u) / 4u + {stored}u) * ((layer.outputs + {ROWS}u - 1u) / {ROWS}u) + select(0u, next.outputs, joined);
+    let blocks = (layer.outputs + ((SHARES - share) * {rows}u - 1u)) / (SHARES * {rows}u);
+    return ((layer.inputs + 3u) / 4u + {stored}u) * blocks + select(0u, next.outputs, joined && share == 0u);
 }}
 
 ",
-        fours = ROWS / 4,
-        stored = ROWS / STORED,
+        fours = rows / 4,
+        stored = rows / STORED,
+    )
+}
+
+/// The texts around the blocks of a layer that sum up the narrow one which may follow: where the sums begin, and where they end in `work`.
+/// Where invocations share columns, each has the sums of its blocks, and the first adds them up.
+fn narrow_sums(form: Form, parts: usize, narrow: usize) -> (String, String) {
+    if narrow == 0 {
+        return (String::new(), String::new());
+    }
+    let quads = form.quads(parts);
+    let all = || (0..narrow).flat_map(|of| (0..parts).flat_map(move |part| (0..quads).map(move |quad| (of, part, quad))));
+    let shared = form.shares > 1;
+    let mut begin = "    let narrow_biases = weights[next.weights_at];\n".to_string();
+    for (of, part, quad) in all() {
+        let name = ["x", "y", "z", "w"][of];
+        let from = match part {
+            0 if shared => format!("select(0.0, narrow_biases.{name}, share == 0u)"),
+            0 => format!("narrow_biases.{name}"),
+            _ => "0.0".into(),
+        };
+        let _ = writeln!(begin, "    var n{of}_{part}_{quad} = vec4<f32>({from});");
+    }
+    let mut end = String::new();
+    if shared {
+        for (at, (of, part, quad)) in all().enumerate() {
+            let _ = writeln!(end, "    narrow_parts[{at}u][share][column] = n{of}_{part}_{quad};");
+        }
+        end += "    workgroupBarrier();\n";
+    }
+    end += "    let rows = select(0u, next.outputs, joined && share == 0u);\n    for (var unit = 0u; unit < rows; unit++) {\n";
+    for quad in 0..quads {
+        let of_parts = (0..3).map(|part| match part < parts {
+            false => "vec4<f32>(0.0)".into(),
+            true if shared => format!("narrow_sum(unit * {}u + {}u)", parts * quads, part * quads + quad),
+            // Selected: an index would put the sums in memory.
+            true => (1..narrow)
+                .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)")),
+        });
+        let sums = of_parts.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(end, "        store(next.to + unit * STRIDE, {quad}u, Jet({sums}));");
+    }
+    end += "        turns += 1u;\n    }\n";
+    (begin, end)
+}
+
+/// What [`narrow_sums`] stands on where invocations share columns.
+fn narrow_parts(form: Form, parts: usize, narrow: usize) -> String {
+    let Form { across, shares, .. } = form;
+    if shares == 1 || narrow == 0 {
+        return String::new();
+    }
+    format!(
+        "var<workgroup> narrow_parts: array<array<array<vec4<f32>, {across}>, {shares}>, {}>;
+
+fn narrow_sum(at: u32) -> vec4<f32> {{
+    var sum = narrow_parts[at][0][column];
+    for (var s = 1u; s < SHARES; s++) {{ sum += narrow_parts[at][s][column]; }}
+    return sum;
+}}
+
+",
+        narrow * parts * form.quads(parts),
     )
 }

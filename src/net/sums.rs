@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::product::{Form, NARROW, ROWS, STORED, selected, turn};
+use super::product::{Form, NARROW, STORED, selected, turn};
 
 /// Columns of an invocation.
 pub(super) const SUM_COLUMNS: usize = 8;
 
 /// The text of sums over points: of all pairs of units, Σ a[row][point] · b[column][point], over all parts, and in a row after the last
-/// Σ b[column][point] of the first part alone, for the biases. A workgroup takes `rows` rows and some columns, over a slice of the points;
+/// Σ b[column][point] of the first part alone, for the biases. An invocation takes `rows` rows and some columns, over a slice of the points;
 /// the host adds up the slices.
 pub(super) fn sum_over_points(form: Form, rows: usize) -> String {
     let columns = 0..SUM_COLUMNS;
@@ -60,8 +60,8 @@ fn place(row: u32, block: u32) -> u32 {{
 }}
 
 {head}    let s = settings;
-    let first_unit = (group.x * GROUP + local) * {SUM_COLUMNS}u;
-    let first_row = group.y * {rows}u;
+    let first_unit = (group.x * GROUP + local % GROUP) * {SUM_COLUMNS}u;
+    let first_row = (group.y * SHARES + local / GROUP) * {rows}u;
     let first = group.z * s.slice_blocks;
     let last = min(first + s.slice_blocks, s.blocks);
     let quads = STRIDE * GROUP * QUADS;
@@ -74,8 +74,8 @@ fn place(row: u32, block: u32) -> u32 {{
 {loads}{biases}{turn}            turns += 1u;
         }}
     }}
-    let at = s.sums_at + group.z * s.sums_slice + (group.x * GROUP + local) * 2u;
-    if (group.y == 0u) {{
+    let at = s.sums_at + group.z * s.sums_slice + first_unit / 4u;
+    if (first_row == 0u) {{
         sums[at + s.rows * s.sums_row] = vec4<f32>({});
         sums[at + s.rows * s.sums_row + 1u] = vec4<f32>({});
     }}
@@ -92,7 +92,7 @@ fn place(row: u32, block: u32) -> u32 {{
     )
 }
 
-/// Rows of a workgroup of sums over points, of which there are so many.
-pub(super) fn sum_rows(rows: usize) -> usize {
-    if rows <= NARROW { NARROW } else { ROWS }
+/// Rows of an invocation of sums over points, of which there are so many.
+pub(super) fn sum_rows(form: Form, rows: usize) -> usize {
+    if rows <= NARROW { NARROW } else { form.rows }
 }

@@ -1,13 +1,16 @@
 //! Langevin chains over the layers against the engine's own chains, from the same random numbers.
 
 use ergodic::{
-    Backend, Error, Start,
+    Backend, Error, Gpu, Start,
     energy::Energy as _,
     kernel::Ula,
     net::{Activation, Langevin, Mlp, Walk},
 };
 
-use crate::{common::Suite, mlp, numbers};
+use crate::{
+    common::{Suite, as_hardware},
+    mlp, numbers,
+};
 
 const WALK: Walk = Walk { step_size: 0.05, temperature: 1.0, steps: 12, seed: 9, first_step: 0, first_chain: 0 };
 
@@ -30,14 +33,16 @@ pub(crate) fn add(suite: Suite) -> Suite {
                     .unwrap();
                 chains.advance(WALK.steps).unwrap();
                 let expected = chains.positions().unwrap();
-                let apart = |walk| {
-                    let found = Langevin::new(&gpu, &mlp).run(&x, walk).unwrap();
+                let apart = |gpu: &Gpu, walk| {
+                    let found = Langevin::new(gpu, &mlp).run(&x, walk).unwrap();
                     assert_eq!(found.stopped, 0);
                     found.positions.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
                 };
-                // Twelve steps of rounding of numbers of the size of one.
-                assert!(apart(WALK) < 1e-4, "{}", apart(WALK));
-                assert!(apart(Walk { seed: 8, ..WALK }) > 0.1);
+                for gpu in [&gpu, &as_hardware(&gpu)] {
+                    // Twelve steps of rounding of numbers of the size of one.
+                    assert!(apart(gpu, WALK) < 1e-4, "{}", apart(gpu, WALK));
+                    assert!(apart(gpu, Walk { seed: 8, ..WALK }) > 0.1);
+                }
             }
         })
         .gpu("chains are the same bits however many and however cut into runs", |gpu| {

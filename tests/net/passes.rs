@@ -10,7 +10,10 @@ use ergodic::{
     wgpu,
 };
 
-use crate::{common::Suite, mlp, numbers};
+use crate::{
+    common::{Suite, as_hardware},
+    mlp, numbers,
+};
 
 pub(crate) fn add(suite: Suite) -> Suite {
     let mut suite = suite;
@@ -27,6 +30,17 @@ pub(crate) fn add(suite: Suite) -> Suite {
         suite = suite.gpu(format!("passes over {name} agree with the twin"), move |gpu| {
             let mlp = mlp(dim, &hidden, activation, 3);
             agree(&gpu, &mlp, &mlp, points, 1e-4).unwrap();
+        });
+    }
+    for (dim, hidden, activation, points) in [
+        (2, vec![128, 128], Activation::Silu, 300),
+        (3, vec![17, 40, 9], Activation::Tanh, 130),
+        (5, vec![300], Activation::Softplus, 64),
+    ] {
+        let name = format!("{dim}-{hidden:?} {}, {points} points", activation.name());
+        suite = suite.gpu(format!("passes of other devices over {name} agree with the twin"), move |gpu| {
+            let mlp = mlp(dim, &hidden, activation, 3);
+            agree(&as_hardware(&gpu), &mlp, &mlp, points, 1e-4).unwrap();
         });
     }
     suite
@@ -92,7 +106,7 @@ fn without_subgroups(gpu: &Gpu) -> Gpu {
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
     let adapter = adapters.into_iter().find(|adapter| adapter.get_info().name == gpu.info().name).unwrap();
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-    Gpu::from_parts(device, queue, adapter.get_info())
+    Gpu::from_parts(device, queue, gpu.info().clone())
 }
 
 fn batch(dim: usize, points: usize) -> (Vec<f32>, Vec<f32>, Adjoints) {
