@@ -156,79 +156,95 @@ pub(super) fn turn(
     text
 }
 
-/// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, `parts` parts of `quads`
-/// vec4s each, from the biases on where there are some, and what is done with them; `joined` says that the next layer is narrow, of at most
-/// `narrow` outputs, and is summed up meanwhile. Returns the turns of its loops.
-pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> String {
-    let (rows, quads) = (form.rows, form.quads(parts));
-    let each = |line: &dyn Fn(usize, usize) -> String| {
-        (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(p, q)| line(p, q)).collect::<String>()
-    };
-    let jet = |value: &dyn Fn(usize) -> String| {
-        let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
-        format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
-    };
-    let mut begin = String::new();
-    for four in 0..if biased { rows / 4 } else { 0 } {
+/// A text for every part and vec4 of columns.
+fn each((parts, quads): (usize, usize), line: impl Fn(usize, usize) -> String) -> String {
+    (0..parts).flat_map(|part| (0..quads).map(move |quad| (part, quad))).map(|(part, quad)| line(part, quad)).collect()
+}
+
+/// A jet of some parts.
+fn jet(parts: usize, value: impl Fn(usize) -> String) -> String {
+    let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
+    format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
+}
+
+/// The components of a vec4 that hold what belongs to the outputs of a narrow layer.
+fn components(narrow: usize) -> impl Iterator<Item = (usize, &'static str)> {
+    ["x", "y", "z", "w"].into_iter().enumerate().take(narrow)
+}
+
+/// The text that begins the sums of a block, with the biases or zero.
+fn begin_sums(form: Form, parts: usize, biased: bool) -> String {
+    let mut text = String::new();
+    for four in 0..if biased { form.rows / 4 } else { 0 } {
         let load = |at: &str| format!("weights[block + {at}]");
         let _ = match form.subgroups {
-            true if four == 0 => writeln!(begin, "        let biases = {};", load("lane")),
+            true if four == 0 => writeln!(text, "        let biases = {};", load("lane")),
             true => Ok(()),
-            false => writeln!(begin, "        let biases{four} = {};", load(&format!("{four}u"))),
+            false => writeln!(text, "        let biases{four} = {};", load(&format!("{four}u"))),
         };
     }
-    for row in 0..rows {
+    for row in 0..form.rows {
         let (four, name) = (row / 4, ["x", "y", "z", "w"][row % 4]);
         let bias = match form.subgroups {
             true => format!("subgroupBroadcast(biases.{name}, {four}u)"),
             false => format!("biases{four}.{name}"),
         };
-        begin += &each(&|part, quad| {
+        text += &each((parts, form.quads(parts)), |part, quad| {
             let from = if part == 0 && biased { &bias } else { "0.0" };
             format!("        var s{row}_{part}_{quad} = vec4<f32>({from});\n")
         });
     }
-    let components = || ["x", "y", "z", "w"].into_iter().enumerate().take(narrow);
-    let finish = |function: &str| {
-        let mut text = "            let first = o + stored * {STORED}u;\n".replace("{STORED}", &STORED.to_string());
-        for row in 0..if narrow > 0 { STORED } else { 0 } {
-            let load = |row: &str| format!("weights[next.weights_at + 1u + first + {row}]");
-            let _ = match form.subgroups {
-                true if row == 0 => writeln!(text, "            let narrow = {};", load(&format!("lane % {STORED}u"))),
-                true => Ok(()),
-                false => writeln!(text, "            let narrow{row} = {};", load(&format!("{row}u"))),
-            };
-        }
-        for row in 0..STORED {
-            let _ =
-                write!(text, "            let unit{row} = first + {row}u;\n            if (unit{row} < layer.outputs) {{\n");
-            let narrow = |name: &str| match form.subgroups {
+    text
+}
+
+/// The text that hands the sums of the rows of a turn to a function, `activate` or `reverse`, and adds what comes back to the sums of a narrow
+/// layer.
+fn finish_sums(form: Form, parts: usize, narrow: usize, function: &str) -> String {
+    let mut text = format!("            let first = o + stored * {STORED}u;\n");
+    for row in 0..if narrow > 0 { STORED } else { 0 } {
+        let load = |row: &str| format!("weights[next.weights_at + 1u + first + {row}]");
+        let _ = match form.subgroups {
+            true if row == 0 => writeln!(text, "            let narrow = {};", load(&format!("lane % {STORED}u"))),
+            true => Ok(()),
+            false => writeln!(text, "            let narrow{row} = {};", load(&format!("{row}u"))),
+        };
+    }
+    let weight = if narrow > 0 { "nx" } else { "0.0" };
+    for row in 0..STORED {
+        let _ = write!(text, "            let unit{row} = first + {row}u;\n            if (unit{row} < layer.outputs) {{\n");
+        for (_, name) in components(narrow) {
+            let value = match form.subgroups {
                 true => format!("subgroupBroadcast(narrow.{name}, {row}u)"),
                 false => format!("narrow{row}.{name}"),
             };
-            let weight = if components().len() > 0 { "nx" } else { "0.0" };
-            for (_, name) in components() {
-                let _ = writeln!(text, "                let n{name} = {};", narrow(name));
-            }
-            for quad in 0..quads {
-                let sums = jet(&|part| selected(rows, row, &format!("_{part}_{quad}")));
-                let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, {weight})");
-                let _ = writeln!(text, "                let z{quad} = {call};");
-                for (of, name) in components() {
-                    for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
-                        let _ = writeln!(text, "                n{of}_{part}_{quad} += n{name} * z{quad}.{value};");
-                    }
+            let _ = writeln!(text, "                let n{name} = {value};");
+        }
+        for quad in 0..form.quads(parts) {
+            let sums = jet(parts, |part| selected(form.rows, row, &format!("_{part}_{quad}")));
+            let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, {weight})");
+            let _ = writeln!(text, "                let z{quad} = {call};");
+            for (of, name) in components(narrow) {
+                for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
+                    let _ = writeln!(text, "                n{of}_{part}_{quad} += n{name} * z{quad}.{value};");
                 }
             }
-            text += "            }\n";
         }
-        text
-    };
-    let (activate, reverse) = (finish("activate"), finish("reverse"));
+        text += "            }\n";
+    }
+    text
+}
+
+/// The functions `apply(layer, next, joined)` and `expected_turns`: the sums of a layer for the own columns, in so many parts, from the
+/// biases on where there are some, and what is done with them; `joined` says that the next layer is narrow, of at most `narrow` outputs, and
+/// is summed up meanwhile. Returns the turns of its loops.
+pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> String {
+    let (rows, quads) = (form.rows, form.quads(parts));
+    let begin = begin_sums(form, parts, biased);
+    let [activate, reverse] = ["activate", "reverse"].map(|function| finish_sums(form, parts, narrow, function));
     let (narrow_begin, narrow_end) = narrow_sums(form, parts, narrow);
     let loads: String = (0..4)
         .map(|term| {
-            let rows = each(&|part, quad| {
+            let rows = each((parts, quads), |part, quad| {
                 format!("            let t{term}_{part}_{quad} = work[x{term} + {part}u * row + {quad}u];\n")
             });
             format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * STRIDE * row;\n{rows}")
@@ -307,15 +323,13 @@ fn narrow_sums(form: Form, parts: usize, narrow: usize) -> (String, String) {
     }
     end += "    let rows = select(0u, next.outputs, joined && share == 0u);\n    for (var unit = 0u; unit < rows; unit++) {\n";
     for quad in 0..quads {
-        let of_parts = (0..3).map(|part| match part < parts {
-            false => "vec4<f32>(0.0)".into(),
-            true if shared => format!("narrow_sum(unit * {}u + {}u)", parts * quads, part * quads + quad),
+        let sums = jet(parts, |part| match shared {
+            true => format!("narrow_sum(unit * {}u + {}u)", parts * quads, part * quads + quad),
             // Selected: an index would put the sums in memory.
-            true => (1..narrow)
+            false => (1..narrow)
                 .fold(format!("n0_{part}_{quad}"), |text, of| format!("select({text}, n{of}_{part}_{quad}, unit == {of}u)")),
         });
-        let sums = of_parts.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(end, "        store(next.to + unit * STRIDE, {quad}u, Jet({sums}));");
+        let _ = writeln!(end, "        store(next.to + unit * STRIDE, {quad}u, {sums});");
     }
     end += "        turns += 1u;\n    }\n";
     (begin, end)
