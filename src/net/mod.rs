@@ -8,6 +8,7 @@ mod engine;
 pub(crate) mod fused;
 mod langevin;
 mod mlp;
+mod narrow;
 pub(crate) mod network;
 mod outputs;
 mod passes;

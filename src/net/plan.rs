@@ -4,7 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Network,
-    product::{self, Form, NARROW},
+    narrow::{NARROW, narrow_size, pack_narrow},
+    product::{self, Form},
     sums,
 };
 
@@ -158,7 +159,7 @@ impl Plan {
     fn weights_at(&self, layer: usize, transposed: bool) -> usize {
         let size = |layer, transposed| {
             let shape = self.shape(layer, transposed);
-            if self.is_narrow(layer, transposed) { product::narrow_size(shape.0) } else { product::size(shape, self.form.rows) }
+            if self.is_narrow(layer, transposed) { narrow_size(shape.0) } else { product::size(shape, self.form.rows) }
         };
         let forward = |layers: usize| (0..layers).map(|layer| size(layer, false)).sum::<usize>();
         match transposed {
@@ -179,7 +180,7 @@ impl Plan {
                 let shape = self.shape(layer, transposed);
                 match self.is_narrow(layer, transposed) {
                     false => product::pack(shape, self.form.rows, weight, bias, &mut packed),
-                    true => product::pack_narrow(shape, weight, bias, &mut packed),
+                    true => pack_narrow(shape, weight, bias, &mut packed),
                 }
             }
         }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::product::{Form, NARROW, STORED, selected, turn};
+use super::{
+    narrow::NARROW,
+    product::{Form, STORED, selected, turn},
+};
 
 /// Columns of an invocation.
 pub(super) const SUM_COLUMNS: usize = 8;
