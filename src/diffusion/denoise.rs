@@ -1,19 +1,15 @@
 //! The loss of a batch and its gradient: on the CPU's threads, or in passes over the layers on a GPU.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{
-    NoiseNetwork,
-    batch::{Batch, Weights},
-    real::Real,
-};
+use super::{NoiseNetwork, sampler::transposed};
 use crate::{
     Backend, Result,
     energy::Energy,
-    net::{Mlp, OutputPasses},
-    train::{Adjoints, Order, Passes, Trainable, passes},
+    net::{Layers, Mlp, OutputPasses, Real, Weights},
+    train::{Adjoints, Order, Passes},
 };
 
 /// Points that one thread takes together: sums have a fixed order, so the same parameters come out twice.
@@ -42,10 +38,10 @@ impl Denoiser {
         match backend.gpu() {
             None => Ok(Self::Cpu),
             Some(gpu) if !network.is_energy() => Ok(Self::Score(Box::new(OutputPasses::new(gpu, of, &network.params())))),
-            Some(_) => {
+            Some(gpu) => {
                 let sizes = of.sizes();
-                let energy: Arc<dyn Trainable> = Arc::new(Mlp::new(sizes[0], &sizes[1..of.layers()], of.activation(), 0)?);
-                Ok(Self::Energy(passes(&energy, backend)?))
+                let energy = Mlp::new(sizes[0], &sizes[1..of.layers()], of.activation(), 0)?;
+                Ok(Self::Energy(energy.passes_on_gpu(gpu)))
             }
         }
     }
@@ -142,41 +138,42 @@ pub(super) fn on_threads<T: Real>(
     points: usize,
     noised: impl Fn(Range<usize>) -> Noised + Sync + Send,
 ) -> (f64, Vec<f64>) {
-    let weights = Weights::<T>::new(network.network(), params);
+    let weights = Weights::<T>::new(network.network(), params.iter().map(|&p| T::of(p)));
     let parts: Vec<_> = ranges(points).map(|range| part(network, &weights, &noised(range))).collect();
     let (mut loss, mut grad) = (0.0, vec![0.0; params.len()]);
     for (of_part, part) in parts {
         loss += of_part;
-        grad.iter_mut().zip(part).for_each(|(sum, g)| *sum += g);
+        grad.iter_mut().zip(part).for_each(|(sum, g)| *sum += g.wide());
     }
     (loss, grad)
 }
 
 /// Σ ‖ε − z‖² over some points, and its gradient.
-fn part<T: Real>(network: &NoiseNetwork, weights: &Weights<T>, noised: &Noised) -> (f64, Vec<f64>) {
+fn part<T: Real>(network: &NoiseNetwork, weights: &Weights<T>, noised: &Noised) -> (f64, Vec<T>) {
     let (dim, width) = (network.dim(), network.network().sizes()[0]);
     let inputs: Vec<T> = noised.inputs.iter().map(|&x| T::of(x)).collect();
     let points = inputs.len() / width;
-    let mut grad = vec![0.0; network.network().params_len()];
-    let kept = || inputs.chunks_exact(width).map(|seen| T::of(2.0) * seen[dim]);
-    let square = |r: &[T]| r.iter().map(|r| r.wide() * r.wide()).sum::<f64>();
-    if !network.is_energy() {
-        let plain = Batch::forward(weights, &inputs, &[]);
-        let mut residual = network.noises_of(&inputs, plain.output().to_vec());
-        residual.iter_mut().zip(&noised.noise).for_each(|(r, &z)| *r -= T::of(z));
-        let loss = square(&residual);
-        residual.chunks_exact_mut(dim).zip(kept()).for_each(|(row, c)| row.iter_mut().for_each(|r| *r *= c));
-        plain.reverse(&residual, Some(&mut grad));
-        return (loss, grad);
-    }
-    // v = ∇ₓu. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·cos θ ∇ₓu, 2 cos θ times the slope of u along r.
-    let mut residual = network.noises_of(&inputs, network.predictions(weights, &inputs));
+    let mut layers = Layers::default();
+    let mut residual = network.noises_of(&inputs, network.predictions(weights, &mut layers, &inputs));
     residual.iter_mut().zip(&noised.noise).for_each(|(r, &z)| *r -= T::of(z));
-    let mut directions = vec![T::zero(); inputs.len()];
-    for (row, r) in directions.chunks_exact_mut(width).zip(residual.chunks_exact(dim)) {
-        row[..dim].copy_from_slice(r);
+    let loss = residual.iter().map(|r| r.wide() * r.wide()).sum::<f64>();
+    let kept = || inputs.chunks_exact(width).map(|seen| T::of(2.0) * seen[dim]);
+    if !network.is_energy() {
+        residual.chunks_exact_mut(dim).zip(kept()).for_each(|(row, c)| row.iter_mut().for_each(|r| *r *= c));
+        return (loss, layers.param_grad(weights, &transposed(&residual, dim)).to_vec());
     }
-    let along = Batch::forward(weights, &inputs, &directions);
-    along.reverse(&vec![T::zero(); points].into_iter().chain(kept()).collect::<Vec<_>>(), Some(&mut grad));
-    (square(&residual), grad)
+    // v = ∇ₓu. With r = ε − z held fixed the gradient of ‖r‖² is that of 2 r·cos θ ∇ₓu, 2 cos θ times the slope of u along r, which has no
+    // part in the embedding.
+    let (seen, along) = (transposed(&inputs, width), transposed(&residual, dim));
+    let rows = layers.input(weights, 2, points).chunks_exact_mut(2 * points);
+    for (i, row) in rows.enumerate() {
+        let (value, slope) = row.split_at_mut(points);
+        value.copy_from_slice(&seen[i * points..][..points]);
+        if i < dim {
+            slope.copy_from_slice(&along[i * points..][..points]);
+        }
+    }
+    layers.forward(weights);
+    let adjoints: Vec<_> = std::iter::repeat_n(T::zero(), points).chain(kept()).collect();
+    (loss, layers.param_grad(weights, &adjoints).to_vec())
 }

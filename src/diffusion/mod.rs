@@ -25,11 +25,9 @@
 //! # Ok::<(), ergodic::Error>(())
 //! ```
 
-mod batch;
 mod denoise;
 mod likelihood;
 mod network;
-mod real;
 mod sampler;
 mod schedule;
 mod train;

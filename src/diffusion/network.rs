@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::real::Real;
 use crate::{
     Error, Result,
     energy::{Call, Energy, Params},
-    net::{Activation, Network, fused, network::Jet},
+    net::{Activation, Network, Real, fused, network::Jet},
     program::Composer,
 };
 

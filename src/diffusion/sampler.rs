@@ -1,16 +1,14 @@
 //! The reverse process of a noise network over all layers at once: each weight is loaded once for many points.
 
+use nalgebra::DMatrixView;
 use rayon::prelude::*;
 
-use super::{
-    NoiseNetwork,
-    batch::{Batch, Weights},
-    real::Real,
-};
+use super::NoiseNetwork;
 use crate::{
     Error, Result,
     energy::Energy,
     kernel::{Control, Kernel, Reverse},
+    net::{Layers, Real, Weights},
     random::{Draws, Epochs, Stream, key},
 };
 
@@ -43,8 +41,7 @@ impl Sampler {
         let dim = network.dim();
         let start = kernel.start().positions(dim, 0, points, 1, seed)?;
         let positions = (0..start.len()).map(|k| f64::from(start[k % dim * points + k / dim])).collect();
-        let params: Vec<f64> = network.params().iter().map(|&p| f64::from(p)).collect();
-        let weights = Weights::new(network.network(), &params);
+        let weights = Weights::new(network.network(), network.params());
         Ok(Self { network, weights, kernel, seed, steps: 0, positions })
     }
 
@@ -68,7 +65,7 @@ impl Sampler {
         let controls: Vec<(u64, Control)> = (self.steps..self.steps + steps).map(|k| (k, self.kernel.control(k))).collect();
         let (network, weights, seed) = (&self.network, &self.weights, self.seed);
         self.positions.par_chunks_mut(TOGETHER * dim).enumerate().for_each(|(block, positions)| {
-            let (mut z, mut inputs) = (vec![0.0; dim], Vec::new());
+            let (mut z, mut inputs, mut layers) = (vec![0.0; dim], Vec::new(), Layers::default());
             for &(k, control) in &controls {
                 let sigma = f64::from(control.level).sqrt();
                 if sigma == 0.0 {
@@ -76,7 +73,7 @@ impl Sampler {
                 }
                 inputs.clear();
                 positions.chunks_exact(dim).for_each(|y| network.inputs(sigma, y.iter().copied(), &mut inputs));
-                let predicted = network.predictions(weights, &inputs);
+                let predicted = network.predictions(weights, &mut layers, &inputs);
                 // ∇E_σ(y) = ᾱ y + √ᾱ v/σ, of which only v is f32.
                 let kept = 1.0 / (1.0 + sigma * sigma);
                 let (a, temperature) = (f64::from(control.step_size), f64::from(control.temperature));
@@ -97,12 +94,19 @@ impl Sampler {
 
 impl NoiseNetwork {
     /// v of inputs `[point][unit]`, `[point][dim]`.
-    pub(super) fn predictions<T: Real>(&self, weights: &Weights<T>, inputs: &[T]) -> Vec<T> {
-        let (batch, width) = (Batch::forward(weights, inputs, &[]), self.network().sizes()[0]);
+    pub(super) fn predictions<T: Real>(&self, weights: &Weights<T>, layers: &mut Layers<T>, inputs: &[T]) -> Vec<T> {
+        let (width, dim) = (self.network().sizes()[0], self.dim());
+        let points = inputs.len() / width;
+        layers.input(weights, 1, points).copy_from_slice(&transposed(inputs, width));
+        let output = layers.forward(weights);
         if !self.is_energy() {
-            return batch.output().to_vec();
+            return transposed(output, points);
         }
-        let below = batch.reverse(&vec![T::one(); inputs.len() / width], None);
-        below.chunks_exact(width).flat_map(|row| &row[..self.dim()]).copied().collect()
+        transposed(&layers.input_grad(weights, &vec![T::one(); points])[..dim * points], points)
     }
+}
+
+/// Rows of so many numbers as columns.
+pub(super) fn transposed<T: Real>(rows: &[T], of: usize) -> Vec<T> {
+    DMatrixView::from_slice(rows, of, rows.len() / of).transpose().data.into()
 }

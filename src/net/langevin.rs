@@ -1,28 +1,33 @@
 //! Unadjusted Langevin chains of a network, all layers at once: the negative samples of contrastive divergence.
 
-use super::{Mlp, engine::Engine, plan::Kind, product::Form};
+mod gpu;
+mod threads;
+
+use self::{gpu::OnGpu, threads::OnThreads};
+use super::Mlp;
 use crate::{
-    Error, Gpu, Result,
+    Gpu, Result,
     energy::Energy,
     error::positive,
-    random::{Epochs, Stream, key, normal_slots},
     train::{Order, check_params, check_points},
 };
 
-/// Steps of a dispatch at first; drivers that cut loops short get fewer.
-const STEPS: u32 = 16;
-/// Steps of one submission at most.
-const MOST_STEPS: u64 = 32;
-
-/// Unadjusted Langevin chains of a [`Mlp`] on a GPU: x′ = x − h ∇E(x) + √(2hT) z.
+/// Unadjusted Langevin chains of a [`Mlp`]: x′ = x − h ∇E(x) + √(2hT) z.
 ///
-/// The same steps from the same random numbers as the kernel [`Ula`](crate::kernel::Ula) takes, within rounding, but every weight is
-/// loaded once for many chains instead of once a chain.
+/// The same steps from the same random numbers as the kernel [`Ula`](crate::kernel::Ula) takes, within the rounding of f32, but every
+/// weight is loaded once for many chains instead of once a chain.
 #[derive(Debug)]
 pub struct Langevin {
-    engine: Engine,
-    mlp: Mlp,
-    steps: u32,
+    runner: Runner,
+    dim: usize,
+    params_len: usize,
+}
+
+/// Where chains run.
+#[derive(Debug)]
+enum Runner {
+    Gpu(Box<OnGpu>),
+    Threads(OnThreads),
 }
 
 /// Which random numbers a run of chains draws, and how far it goes.
@@ -52,94 +57,50 @@ pub struct Walked {
 }
 
 impl Langevin {
-    /// Chains of a network.
+    /// Chains of a network on a GPU.
     pub fn new(gpu: &Gpu, mlp: &Mlp) -> Self {
-        Self { engine: Engine::new(gpu, mlp.network(), &mlp.params(), Form::of(gpu)), mlp: mlp.clone(), steps: STEPS }
+        Self::of(Runner::Gpu(Box::new(OnGpu::new(gpu, mlp))), mlp)
+    }
+
+    /// Chains of a network on the CPU's threads.
+    pub fn on_threads(mlp: &Mlp) -> Self {
+        Self::of(Runner::Threads(OnThreads::new(mlp)), mlp)
+    }
+
+    fn of(runner: Runner, mlp: &Mlp) -> Self {
+        Self { runner, dim: mlp.dim(), params_len: mlp.network().params_len() }
     }
 
     /// Replaces the parameters.
     ///
     /// # Errors
-    /// [`Error::Shape`] where their number is wrong; errors of the device.
+    /// [`Error::Shape`](crate::Error::Shape) where their number is wrong; errors of the device.
     pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
-        check_params("network", self.mlp.network().params_len(), params)?;
-        self.engine.set_params(params)
+        check_params("network", self.params_len, params)?;
+        match &mut self.runner {
+            Runner::Gpu(chains) => chains.set_params(params),
+            Runner::Threads(chains) => {
+                chains.set_params(params);
+                Ok(())
+            }
+        }
     }
 
     /// Runs chains from positions x, `[dim][chain]`. The last positions have not been evaluated.
     ///
     /// # Errors
-    /// [`Error::Shape`] where x is no multiple of the dimension; [`Error::Setting`] where a number of `walk` is out of range;
-    /// [`Error::CutShort`] and other errors of the device.
+    /// [`Error::Shape`](crate::Error::Shape) where x is no multiple of the dimension; [`Error::Setting`](crate::Error::Setting) where a
+    /// number of `walk` is out of range; [`Error::CutShort`](crate::Error::CutShort) and other errors of the device.
     pub fn run(&mut self, x: &[f32], walk: Walk) -> Result<Walked> {
-        let chains = check_points(self.mlp.dim(), x, &[], Order::Value)?;
+        let chains = check_points(self.dim, x, &[], Order::Value)?;
         positive("step size of the Langevin chains", walk.step_size)?;
         positive("temperature of the Langevin chains", walk.temperature)?;
-        let mut walked = Walked { positions: x.to_vec(), stopped: 0 };
         if walk.steps == 0 {
-            return Ok(walked);
+            return Ok(Walked { positions: x.to_vec(), stopped: 0 });
         }
-        let most = self.engine.most_points(Kind::Gradient)?;
-        for first in (0..chains).step_by(most) {
-            let batch = first..chains.min(first + most);
-            let own: Vec<_> = x.chunks_exact(chains).flat_map(|row| &row[batch.clone()]).copied().collect();
-            let there =
-                self.run_batch(&own, batch.len(), Walk { first_chain: walk.first_chain.wrapping_add(first as u32), ..walk })?;
-            for (row, own) in walked.positions.chunks_exact_mut(chains).zip(there.positions.chunks_exact(batch.len())) {
-                row[batch.clone()].copy_from_slice(own);
-            }
-            walked.stopped += there.stopped;
+        match &mut self.runner {
+            Runner::Gpu(runner) => runner.run(x, chains, walk),
+            Runner::Threads(runner) => Ok(runner.run(x, chains, walk)),
         }
-        Ok(walked)
-    }
-
-    fn run_batch(&mut self, x: &[f32], chains: usize, walk: Walk) -> Result<Walked> {
-        loop {
-            match self.attempt(x, chains, walk) {
-                // Nothing is kept of a run that was cut short.
-                Err(Error::CutShort { .. }) if self.steps > 1 => self.steps /= 2,
-                other => return other,
-            }
-        }
-    }
-
-    fn attempt(&mut self, x: &[f32], chains: usize, walk: Walk) -> Result<Walked> {
-        let dim = self.mlp.dim();
-        let plan = self.engine.plan(Kind::Gradient);
-        let columns = self.engine.columns(chains);
-        let more = dim + 1;
-        let mut rows = vec![0.0; (dim + 1) * columns];
-        for (row, own) in rows.chunks_exact_mut(columns).zip(x.chunks_exact(chains)) {
-            row[..chains].copy_from_slice(own);
-        }
-        // The positions before are those at the start; nobody has stopped.
-        self.engine.write(&plan, columns, plan.known_rows(), more, &rows);
-        self.engine.write(&plan, columns, 0, more, &rows[..dim * columns]);
-        let epochs = Epochs::new(normal_slots(dim));
-        let mut done = 0;
-        while done < walk.steps {
-            let mut dispatches = Vec::new();
-            let end = walk.steps.min(done + MOST_STEPS);
-            while done < end {
-                let at = walk.first_step + done;
-                let steps = u64::from(self.steps).min(end - done).min(epochs.left(at));
-                dispatches.push(self.engine.langevin(&plan, columns, more, |settings| {
-                    settings.steps = steps as u32;
-                    settings.first_step = epochs.step_in_epoch(at);
-                    settings.first_chain = walk.first_chain;
-                    settings.dim = dim as u32;
-                    settings.key = key(walk.seed, Stream::Transition, epochs.epoch(at));
-                    settings.step_size = walk.step_size as f32;
-                    settings.noise = (2.0 * walk.step_size * walk.temperature).sqrt() as f32;
-                    settings.confinement = self.mlp.confinement() as f32;
-                }));
-                done += steps;
-            }
-            self.engine.run_for_rows(&dispatches, columns, 0, 1)?;
-        }
-        let rows = self.engine.run_for_rows(&[], columns, 0, plan.known_rows() + more)?;
-        let positions = (0..dim).flat_map(|i| &rows[i * columns..][..chains]).copied().collect();
-        let stopped = rows[(plan.known_rows() + dim) * columns..][..chains].iter().filter(|&&stopped| stopped != 0.0).count();
-        Ok(Walked { positions, stopped })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Activation, Langevin, Network, fused, network::Tape, passes::GpuPasses, product::Form};
+use super::{Activation, Langevin, Network, fused, network::Tape, passes::GpuPasses, product::Form, threads::ThreadPasses};
 use crate::{
-    Backend, Error, Result,
+    Backend, Error, Gpu, Result,
     energy::{Call, Energy, Params},
     error::finite,
     program::Composer,
@@ -71,6 +71,16 @@ impl Mlp {
     /// The confinement c.
     pub fn confinement(&self) -> f64 {
         f64::from(self.confinement)
+    }
+
+    /// The passes of training over the layers on a GPU, a software one too.
+    pub fn passes_on_gpu(&self, gpu: &Gpu) -> Box<dyn Passes> {
+        Box::new(GpuPasses::new(gpu, self, Form::of(gpu)))
+    }
+
+    /// The passes of training over the layers on the CPU's threads, in f32: the same bits twice, and for any number of threads.
+    pub fn passes_on_threads(&self) -> Box<dyn Passes> {
+        Box::new(ThreadPasses::new(self))
     }
 
     /// The network's tape at x along v, up to an order.
@@ -158,11 +168,24 @@ impl Trainable for Mlp {
         self.network.reverse(&param, &tape, adjoint, Some(grad));
     }
 
+    /// On a GPU, but for one in software, whose cores are the CPU's and whose shaders are slower than its threads.
     fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
-        Ok(backend.gpu().map(|gpu| Box::new(GpuPasses::new(gpu, self, Form::of(gpu))) as Box<dyn Passes>))
+        Ok(Some(match hardware(backend) {
+            Some(gpu) => self.passes_on_gpu(gpu),
+            None => self.passes_on_threads(),
+        }))
     }
 
+    /// Where [`own_passes`](Self::own_passes) run.
     fn own_langevin(&self, backend: &Backend) -> Option<Langevin> {
-        backend.gpu().map(|gpu| Langevin::new(gpu, self))
+        Some(match hardware(backend) {
+            Some(gpu) => Langevin::new(gpu, self),
+            None => Langevin::on_threads(self),
+        })
     }
+}
+
+/// The GPU of a backend, unless it is one in software.
+fn hardware(backend: &Backend) -> Option<&Gpu> {
+    backend.gpu().filter(|gpu| !gpu.is_software())
 }

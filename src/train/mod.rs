@@ -31,7 +31,7 @@ pub use negative::{Contrastive, Negatives, Walks, walk};
 pub use noise::Noise;
 pub(crate) use optimizer::Memory;
 pub use optimizer::{Optimizer, Rule};
-pub use passes::{Adjoints, Block, Jets, Order, Passes, Trainable, passes};
+pub use passes::{Adjoints, Block, Jets, Order, Passes, PointPasses, Trainable, passes};
 pub(crate) use passes::{check_params, check_points};
 pub use scaled::TrainableScaled;
 pub use toy::Toy;

@@ -68,7 +68,7 @@ impl Adjoints {
     }
 }
 
-/// Batched passes over a trainable energy: on the CPU in f64, on a GPU in f32.
+/// Batched passes over a trainable energy: in f64 a point at a time ([`PointPasses`]), in f32 elsewhere.
 pub trait Passes: Send + Debug {
     /// Replaces the parameters; the points of the last [`jets`](Self::jets) are forgotten.
     ///
@@ -173,8 +173,11 @@ pub trait Trainable: Energy {
 }
 
 /// Batched passes over an energy on a backend: its own ones, else those over its jets in WGSL where the backend is a GPU, else a point
-/// at a time on the CPU. On software Vulkan the CPU also has the energies that it is faster at: of more than 32 coordinates or 256
-/// parameters, and of parameters that are read in loops ([`Program::training`](crate::Program::training)).
+/// at a time on the CPU ([`PointPasses`]). A network's own go over its layers: on a GPU, and on the CPU's threads in f32 where there is
+/// none or one in software ([`Mlp::passes_on_gpu`](crate::net::Mlp::passes_on_gpu) and
+/// [`passes_on_threads`](crate::net::Mlp::passes_on_threads) ask for one of them). On software Vulkan the CPU also has the other
+/// energies that it is faster at: of more than 32 coordinates or 256 parameters, and of parameters that are read in loops
+/// ([`Program::training`](crate::Program::training)).
 ///
 /// # Errors
 /// [`Error::Shader`] where the jets' text is wrong; errors of the device.
@@ -187,7 +190,7 @@ pub fn passes(target: &Arc<dyn Trainable>, backend: &Backend) -> Result<Box<dyn 
     {
         return Ok(Box::new(passes));
     }
-    Ok(Box::new(CpuPasses::new(target.clone())))
+    Ok(Box::new(PointPasses::new(target.clone())))
 }
 
 /// As many finite numbers as there are parameters.
@@ -210,9 +213,12 @@ pub(crate) fn check_points(dim: usize, x: &[f32], v: &[f32], order: Order) -> Re
     Ok(x.len() / dim)
 }
 
-/// Any trainable energy on the CPU, a point at a time, in parallel over batches of points.
+/// The passes over any trainable energy in f64, a point at a time by its jets: the truth that other passes are tested against, and what
+/// the CPU runs where nothing is faster.
+///
+/// A batch is exactly the sum of its points; threads take points in parallel.
 #[derive(Debug)]
-struct CpuPasses {
+pub struct PointPasses {
     target: Arc<dyn Trainable>,
     params: Vec<f32>,
     wide_params: Vec<f64>,
@@ -221,8 +227,9 @@ struct CpuPasses {
     v: Vec<f64>,
 }
 
-impl CpuPasses {
-    fn new(target: Arc<dyn Trainable>) -> Self {
+impl PointPasses {
+    /// The passes over an energy, with its parameters.
+    pub fn new(target: Arc<dyn Trainable>) -> Self {
         let params = target.params();
         let wide_params = params.iter().map(|&p| f64::from(p)).collect();
         Self { target, params, wide_params, x: Vec::new(), v: Vec::new() }
@@ -240,7 +247,7 @@ fn by_point(values: &[f32], dim: usize) -> Vec<f64> {
     (0..values.len()).map(|i| f64::from(values[i % dim * points + i / dim])).collect()
 }
 
-impl Passes for CpuPasses {
+impl Passes for PointPasses {
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("energy", self.params.len(), params)?;
         self.params.copy_from_slice(params);

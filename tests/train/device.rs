@@ -8,7 +8,9 @@ use ergodic::{
     net::{Activation, Mlp},
     program::Composer,
     random::{Draws, Stream, key},
-    train::{Adjoints, At, Block, Order, Passes, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes},
+    train::{
+        Adjoints, At, Block, Order, Passes, PointPasses, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes,
+    },
 };
 
 use crate::{
@@ -42,11 +44,16 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
     }
     for (name, energy) in by_parts() {
         let other = energy.clone();
+        // A network's part runs on threads where the GPU is software.
         suite = suite
             .gpu(format!("passes over {name}, part by part, agree with the twin"), move |gpu| {
                 agree(&gpu, &energy, &energy, 300).unwrap();
+                agree(&as_hardware(&gpu), &energy, &energy, 300).unwrap();
             })
-            .gpu(format!("losses of {name} agree with the twin"), move |gpu| losses_agree(&gpu, &other));
+            .gpu(format!("losses of {name} agree with the twin"), move |gpu| {
+                losses_agree(&gpu, &other);
+                losses_agree(&as_hardware(&gpu), &other);
+            });
     }
     let faults = [
         ("the sign of a jet's curvature", "return vec3<f32>(jet.xy, -jet.z);", "let given = adjoints;"),
@@ -134,8 +141,8 @@ fn near(what: &str, found: &[f64], truth: &[f64], bound: f64) -> Result<(), Stri
 fn agree(gpu: &Gpu, energy: &Arc<dyn Trainable>, twin: &Arc<dyn Trainable>, points: usize) -> Result<(), String> {
     let dim = energy.dim();
     let mut found = passes(energy, &Backend::gpu_of(gpu.clone())).unwrap();
-    assert!(!format!("{found:?}").starts_with("CpuPasses"), "these are no passes on the GPU");
-    let mut truth = passes(twin, &Backend::cpu()).unwrap();
+    assert!(!format!("{found:?}").starts_with("PointPasses"), "these are no passes on the GPU");
+    let mut truth = PointPasses::new(twin.clone());
     let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
     let (x, v, adjoints) = batch(dim, points);
     let (a, b) = (found.energy_and_grad(&x).unwrap(), truth.energy_and_grad(&x).unwrap());
@@ -177,9 +184,9 @@ fn losses_agree(gpu: &Gpu, energy: &Arc<dyn Trainable>) {
     let (x, negatives) = (narrow(numbers(dim * points, 7)), narrow(numbers(dim * points, 8)));
     let at = At { x: &x, dim, seed: 3, update: 2, log_normalizer: 0.4, negatives: &negatives };
     let mut found = passes(energy, &Backend::gpu_of(gpu.clone())).unwrap();
-    let mut truth = passes(energy, &Backend::cpu()).unwrap();
+    let mut truth = PointPasses::new(energy.clone());
     for (name, loss) in losses(dim) {
-        let (a, b) = (loss.at(&mut *found, at).unwrap(), loss.at(&mut *truth, at).unwrap());
+        let (a, b) = (loss.at(&mut *found, at).unwrap(), loss.at(&mut truth, at).unwrap());
         assert!((a.loss - b.loss).abs() <= 1e-3 * b.loss.abs().max(1e-2), "{name}: {} is not {}", a.loss, b.loss);
         near(name, &a.grad, &b.grad, 1e-3).unwrap();
         assert!((a.by_log_normalizer - b.by_log_normalizer).abs() < 1e-4);
@@ -235,7 +242,7 @@ fn cut_short(gpu: Gpu) {
     );
     let (x, v, _) = batch(2, 100);
     let found = passes(&longer, &Backend::gpu_of(gpu)).unwrap().jets(&x, &v, Order::Curvature);
-    let truth = passes(&twin(), &Backend::cpu()).unwrap().jets(&x, &v, Order::Curvature).unwrap();
+    let truth = PointPasses::new(twin()).jets(&x, &v, Order::Curvature).unwrap();
     match found {
         Ok(_) if llvmpipe => panic!("a dispatch that was cut short was believed"),
         Ok(found) => near("curvatures", &found.curvatures, &truth.curvatures, BOUND).unwrap(),

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use ergodic::{
-    Backend,
     energy::{Energy, Params},
-    train::{Adjoints, Order, Trainable, passes},
+    train::{Adjoints, Order, Passes, PointPasses, Trainable},
 };
 
 use crate::common::{Suite, cases::trainable};
@@ -98,7 +97,7 @@ fn batches(energy: &Arc<dyn Trainable>) {
     assert!(energy.with_params(&other[1..]).is_err());
     let moved = energy.with_params(&other).unwrap();
     assert_eq!((moved.params(), moved.blocks()), (other.clone(), energy.blocks()));
-    let mut passes = passes(energy, &Backend::cpu()).unwrap();
+    let mut passes = PointPasses::new(energy.clone());
     passes.set_params(&other).unwrap();
     let points = |from: usize| (0..n).map(|i| point(dim, i + from)).collect::<Vec<_>>();
     let rows = |points: &[Vec<f64>]| (0..dim).flat_map(|k| points.iter().map(move |x| x[k] as f32)).collect::<Vec<_>>();

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use ergodic::{
-    Backend,
     kernel::Mala,
     random::{Draws, Stream, key},
-    train::{At, Contrastive, Loss, Noise, Order, Trainable, passes},
+    train::{At, Contrastive, Loss, Noise, Order, PointPasses, Trainable},
 };
 
 use crate::{
@@ -59,9 +58,9 @@ fn check(energy: &Arc<dyn Trainable>, loss: &Loss, fault: f64) {
     let rows =
         |from: usize| -> Vec<f32> { (0..dim).flat_map(|k| (0..POINTS).map(move |i| point(dim, i + from)[k] as f32)).collect() };
     let (x, negatives) = (rows(0), rows(40));
-    let mut passes = passes(energy, &Backend::cpu()).unwrap();
+    let mut passes = PointPasses::new(energy.clone());
     let at = At { x: &x, dim, seed: SEED, update: UPDATE, log_normalizer: LOG_NORMALIZER, negatives: &negatives };
-    let found = loss.at(&mut *passes, at).unwrap();
+    let found = loss.at(&mut passes, at).unwrap();
     let params = params_of(&**energy);
     let reference = |params: &[f64], c: f64| formula(&**energy, loss, params, &x, &negatives, c);
     let expected = reference(&params, LOG_NORMALIZER);

@@ -1,0 +1,201 @@
+//! The passes of training over an [`Mlp`] on the CPU's threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    Mlp,
+    layers::{Layers, Weights},
+};
+use crate::{
+    Error, Result,
+    energy::Energy,
+    train::{Adjoints, Jets, Order, Passes, check_params, check_points},
+};
+
+/// Points that one thread takes together: sums have a fixed order, whatever the number of threads.
+pub(super) const TOGETHER: usize = 128;
+/// Points whose layers are in memory at once.
+const MOST_POINTS: usize = 64 * TOGETHER;
+/// Parameters whose sums one thread takes together.
+const SUMS: usize = 2048;
+
+/// Batched passes in f32, the batch being cut where its layers would take much memory.
+#[derive(Debug)]
+pub(super) struct ThreadPasses {
+    network: Threaded,
+    confinement: f64,
+    /// The points of the last jets, in the parameters that they were taken with.
+    last: Option<Points>,
+    /// Whether the layers of those points are all there.
+    held: bool,
+}
+
+/// A network, and the layers of each chunk of points.
+#[derive(Debug)]
+struct Threaded {
+    weights: Weights<f32>,
+    layers: Vec<Layers<f32>>,
+}
+
+/// Points and directions, `[dim][point]`.
+#[derive(Debug)]
+struct Points {
+    count: usize,
+    order: Order,
+    x: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl Points {
+    fn new(dim: usize, x: &[f32], v: &[f32], order: Order) -> Result<Self> {
+        let count = check_points(dim, x, v, order)?;
+        Ok(Self { count, order, x: x.to_vec(), v: v.to_vec() })
+    }
+
+    fn parts(&self) -> usize {
+        self.order as usize + 1
+    }
+
+    /// The points that are in memory at once.
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let count = self.count;
+        (0..count).step_by(MOST_POINTS).map(move |first| first..count.min(first + MOST_POINTS))
+    }
+
+    /// Takes some of the points through the layers: rows of values, slopes and curvatures of the network.
+    fn forward<'a>(&self, weights: &Weights<f32>, layers: &'a mut Layers<f32>, own: &Range<usize>) -> &'a [f32] {
+        let input = layers.input(weights, self.parts(), own.len());
+        for (i, unit) in input.chunks_exact_mut(self.parts() * own.len()).enumerate() {
+            // The curvatures of the input are zero.
+            for (part, all) in unit.chunks_exact_mut(own.len()).zip([&self.x, &self.v]) {
+                part.copy_from_slice(&all[i * self.count..][own.clone()]);
+            }
+        }
+        layers.forward(weights)
+    }
+
+    /// The jet of ½ ‖x‖² at a point.
+    fn half_square(&self, point: usize) -> [f64; 3] {
+        let dot = |a: &[f32], b: &[f32]| {
+            let rows = (point..a.len().min(b.len())).step_by(self.count);
+            rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum::<f64>()
+        };
+        [0.5 * dot(&self.x, &self.x), dot(&self.x, &self.v), dot(&self.v, &self.v)]
+    }
+}
+
+impl Threaded {
+    /// Does the same with each chunk of a batch and its layers.
+    fn each<R: Send>(
+        &mut self,
+        batch: Range<usize>,
+        work: impl Fn(&Weights<f32>, &mut Layers<f32>, Range<usize>) -> R + Sync + Send,
+    ) -> Vec<R> {
+        let chunks = batch.len().div_ceil(TOGETHER);
+        self.layers.resize_with(chunks.max(self.layers.len()), Layers::default);
+        let (weights, layers) = (&self.weights, &mut self.layers[..chunks]);
+        let own = |chunk: usize| {
+            let first = batch.start + chunk * TOGETHER;
+            first..batch.end.min(first + TOGETHER)
+        };
+        layers.par_iter_mut().enumerate().map(|(chunk, layers)| work(weights, layers, own(chunk))).collect()
+    }
+}
+
+impl ThreadPasses {
+    pub(super) fn new(mlp: &Mlp) -> Self {
+        let network = Threaded { weights: Weights::new(mlp.network(), mlp.params()), layers: Vec::new() };
+        Self { network, confinement: mlp.confinement(), last: None, held: false }
+    }
+
+    fn network(&self) -> &super::Network {
+        self.network.weights.network()
+    }
+}
+
+impl Passes for ThreadPasses {
+    fn set_params(&mut self, params: &[f32]) -> Result<()> {
+        check_params("network", self.network().params_len(), params)?;
+        self.network.weights.set(params);
+        (self.last, self.held) = (None, false);
+        Ok(())
+    }
+
+    fn energy_and_grad(&mut self, x: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
+        let (c, points) = (self.confinement, Points::new(self.network().sizes()[0], x, &[], Order::Value)?);
+        self.held = false;
+        let mut energies = Vec::with_capacity(points.count);
+        let mut grads: Vec<_> = x.iter().map(|x| c as f32 * x).collect();
+        for batch in points.batches() {
+            let found = self.network.each(batch, |weights, layers, own| {
+                let values = points.forward(weights, layers, &own).iter().zip(own.clone());
+                let energies: Vec<_> = values.map(|(&f, point)| f64::from(f) + c * points.half_square(point)[0]).collect();
+                let slopes = layers.input_grad(weights, &vec![1.0; own.len()]).to_vec();
+                (own, energies, slopes)
+            });
+            for (own, of_chunk, slopes) in found {
+                energies.extend(of_chunk);
+                for (row, slopes) in grads.chunks_exact_mut(points.count).zip(slopes.chunks_exact(own.len())) {
+                    row[own.clone()].iter_mut().zip(slopes).for_each(|(grad, slope)| *grad += slope);
+                }
+            }
+        }
+        Ok((energies, grads))
+    }
+
+    fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
+        let (c, points) = (self.confinement, Points::new(self.network().sizes()[0], x, v, order)?);
+        let mut jets = Jets::default();
+        for batch in points.batches() {
+            let found = self.network.each(batch, |weights, layers, own| {
+                let mut found: Vec<_> = points.forward(weights, layers, &own).iter().map(|&f| f64::from(f)).collect();
+                for (i, point) in own.clone().enumerate() {
+                    let jet = found.iter_mut().skip(i).step_by(own.len());
+                    jet.zip(points.half_square(point)).for_each(|(jet, square)| *jet += c * square);
+                }
+                found
+            });
+            for found in found {
+                let parts = found.chunks_exact(found.len() / points.parts());
+                let all = [&mut jets.values, &mut jets.slopes, &mut jets.curvatures];
+                all.into_iter().zip(parts).for_each(|(all, part)| all.extend(part));
+            }
+        }
+        self.held = points.count <= MOST_POINTS;
+        self.last = Some(points);
+        Ok(jets)
+    }
+
+    fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
+        let mut grad = vec![0.0; self.network().params_len()];
+        let Some(points) = &self.last else {
+            return Err(Error::Unsupported(
+                "there is nothing to reverse: call jets first, after the parameters were set".into(),
+            ));
+        };
+        adjoints.check(points.count)?;
+        let given = [&adjoints.values, &adjoints.slopes, &adjoints.curvatures];
+        for batch in points.batches() {
+            let found = self.network.each(batch, |weights, layers, own| {
+                if !self.held {
+                    points.forward(weights, layers, &own);
+                }
+                let part = |all: &Vec<f64>| match all.get(own.clone()) {
+                    Some(given) => given.iter().map(|&adjoint| adjoint as f32).collect(),
+                    None => vec![0.0; own.len()],
+                };
+                let given: Vec<_> = given.into_iter().take(points.parts()).flat_map(part).collect();
+                layers.param_grad(weights, &given).to_vec()
+            });
+            // In the order of the points, whoever takes which parameters.
+            grad.par_chunks_mut(SUMS).enumerate().for_each(|(part, grad)| {
+                for of_chunk in &found {
+                    grad.iter_mut().zip(&of_chunk[SUMS * part..]).for_each(|(sum, g)| *sum += f64::from(*g));
+                }
+            });
+        }
+        Ok(grad)
+    }
+}
