@@ -1,7 +1,7 @@
 //! Langevin chains over the layers against the engine's own chains, from the same random numbers.
 
 use ergodic::{
-    Backend, Error, Gpu, Start,
+    Backend, Error, Start,
     energy::Energy as _,
     kernel::Ula,
     net::{Activation, Langevin, Mlp, Walk},
