@@ -60,6 +60,7 @@ pub(crate) fn pipeline(
             count: None,
         })
         .collect();
+    check_storage(gpu, &entries)?;
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(entry), entries: &entries });
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(entry),
@@ -77,6 +78,24 @@ pub(crate) fn pipeline(
         None => Ok((layout, pipeline)),
         Some(error) => Err(Error::Device(error.to_string())),
     }
+}
+
+/// That a device takes as many storage buffers: one that a program owns may have limits below WebGPU's default.
+pub(crate) fn check_storage(gpu: &Gpu, entries: &[wgpu::BindGroupLayoutEntry]) -> Result<()> {
+    let is_storage = |entry: &&wgpu::BindGroupLayoutEntry| {
+        matches!(entry.ty, wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Storage { .. }, .. })
+    };
+    let (asked, allowed) =
+        (entries.iter().filter(is_storage).count(), gpu.device().limits().max_storage_buffers_per_shader_stage);
+    if asked as u64 <= u64::from(allowed) {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        what: "storage buffers of a program".into(),
+        asked: asked as u64,
+        allowed: u64::from(allowed),
+        limit: "the device's max_storage_buffers_per_shader_stage".into(),
+    })
 }
 
 /// The first member of the settings of a dispatch; the same layout as `Proof` in shaders/proof.wgsl.

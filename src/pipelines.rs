@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::{
     Error, Gpu, Program, Result,
     chains::rows::Rows,
+    dispatch::check_storage,
     energy::Energy,
     kernel::Kernel,
     program::{self, Options},
@@ -51,8 +52,8 @@ impl Pipelines {
     pub(crate) fn new(gpu: &Gpu, target: Arc<dyn Energy>, kernel: Arc<dyn Kernel>, scheduled: bool) -> Result<Self> {
         let options = Options { scheduled, software: gpu.is_software(), subgroup: gpu.subgroup(), ..Options::default() };
         let program = Program::new(&*target, &*kernel, options)?;
-        let [layout, layout_with_draws] =
-            [false, true].map(|store| Layout::new(gpu, program.caches_params(), program::bindings(store)));
+        let layout = |store| Layout::new(gpu, program.caches_params(), program::bindings(store));
+        let (layout, layout_with_draws) = (layout(false)?, layout(true)?);
         let module = module(gpu, &program);
         // A start is evaluated once: where programs are long, it had better be compiled soon than run fast.
         let start = match options.software && program.shares() > 1 {
@@ -147,7 +148,7 @@ fn params(target: &dyn Energy, kernel: &dyn Kernel, shares: usize) -> Vec<f32> {
 }
 
 impl Layout {
-    fn new(gpu: &Gpu, uniform_params: bool, bindings: usize) -> Self {
+    fn new(gpu: &Gpu, uniform_params: bool, bindings: usize) -> Result<Self> {
         let entries: Vec<_> = (0..bindings as u32)
             .map(|binding| wgpu::BindGroupLayoutEntry {
                 binding,
@@ -165,6 +166,7 @@ impl Layout {
                 count: None,
             })
             .collect();
+        check_storage(gpu, &entries)?;
         let device = gpu.device();
         let bindings =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("ergodic"), entries: &entries });
@@ -173,7 +175,7 @@ impl Layout {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: 0,
         });
-        Self { bindings, pipeline }
+        Ok(Self { bindings, pipeline })
     }
 }
 

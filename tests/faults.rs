@@ -17,6 +17,7 @@ use ergodic::{
     chains::{GpuChains, Setup},
     energy::{DoubleWell, Mixture},
     kernel::{Hmc, Mala, Rwm, Ula},
+    net::{Activation, Mlp},
     wgpu,
 };
 
@@ -373,4 +374,11 @@ fn from_parts(gpu: Gpu) {
     let [buffer] = chains.position_buffers()[..] else { panic!("one buffer") };
     assert!(buffer.usage().contains(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::VERTEX));
     assert_eq!(buffer.size(), 256 * 2 * 4);
+    // Of fewer storage buffers than WebGPU promises.
+    let small = limited(&gpu, |limits| limits.max_storage_buffers_per_shader_stage = 4);
+    let built = Backend::gpu_of(small.clone()).chains(ring(), Mala::new(0.1)).count(256).build();
+    assert!(matches!(built, Err(Error::Limit { allowed: 4, .. })), "{built:?}");
+    let network = Mlp::new(2, &[4], Activation::Silu, 1).unwrap();
+    let found = network.passes_on_gpu(&small).energy_and_grad(&[0.0; 2]);
+    assert!(matches!(found, Err(Error::Limit { allowed: 4, .. })), "{found:?}");
 }
