@@ -305,6 +305,13 @@ impl Setup {
                 self.kernel.name()
             )));
         }
+        if self.kernel.noise_level().is_none() && self.target.needs_noise() {
+            return Err(Error::Unsupported(format!(
+                "{} is an energy at noise levels above zero alone, which {} does not have; use Reverse, ProbabilityFlow or Annealed",
+                self.target.name(),
+                self.kernel.name()
+            )));
+        }
         if let Some(i) = self.target.params().iter().position(|p| !p.is_finite()) {
             return Err(Error::setting(
                 format!("parameter {i} of {}", self.target.name()),

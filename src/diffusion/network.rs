@@ -222,6 +222,10 @@ impl Energy for NoiseNetwork {
         self.is_energy()
     }
 
+    fn needs_noise(&self) -> bool {
+        true
+    }
+
     /// (√ᾱ/σ) Σᵢ ∂εᵢ/∂xᵢ = √ᾱ (√ᾱ dim + √ᾱ Σᵢ ∂vᵢ/∂xᵢ / σ), by the jets along the axes.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
         let sigma = params.noise_variance().sqrt();

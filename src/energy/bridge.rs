@@ -78,6 +78,10 @@ impl Energy for Bridge {
         between(params, from, to)
     }
 
+    fn needs_noise(&self) -> bool {
+        self.from.needs_noise() || self.to.needs_noise()
+    }
+
     fn has_twin(&self) -> bool {
         self.from.has_twin() && self.to.has_twin()
     }

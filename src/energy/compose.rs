@@ -150,6 +150,10 @@ impl Energy for Sum {
         energy
     }
 
+    fn needs_noise(&self) -> bool {
+        self.parts.iter().any(|part| part.needs_noise())
+    }
+
     fn has_twin(&self) -> bool {
         self.parts.iter().all(|part| part.has_twin())
     }
@@ -232,6 +236,10 @@ impl Energy for Scaled {
         let energy = self.part.energy_and_grad(params.from(1), x, grad);
         grad.iter_mut().for_each(|g| *g *= params.get(0));
         params.get(0) * energy
+    }
+
+    fn needs_noise(&self) -> bool {
+        self.part.needs_noise()
     }
 
     fn has_twin(&self) -> bool {

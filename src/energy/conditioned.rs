@@ -204,6 +204,10 @@ impl Energy for Conditioned {
         self.energy.has_values()
     }
 
+    fn needs_noise(&self) -> bool {
+        self.energy.needs_noise()
+    }
+
     fn has_twin(&self) -> bool {
         self.energy.has_twin()
     }

@@ -96,6 +96,10 @@ impl Energy for Constrained {
         Some(&self.constraints)
     }
 
+    fn needs_noise(&self) -> bool {
+        self.energy.needs_noise()
+    }
+
     fn has_twin(&self) -> bool {
         self.energy.has_twin()
     }

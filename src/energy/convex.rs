@@ -140,6 +140,10 @@ impl Energy for Convex {
         Some(sum)
     }
 
+    fn needs_noise(&self) -> bool {
+        self.parts.iter().any(|part| part.needs_noise())
+    }
+
     fn has_twin(&self) -> bool {
         self.parts.iter().all(|part| part.has_twin())
     }

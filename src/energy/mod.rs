@@ -196,6 +196,11 @@ pub trait Energy: std::fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether there is no law without noise, as of an energy that was learned at noise levels: only kernels with noise levels run on it.
+    fn needs_noise(&self) -> bool {
+        false
+    }
+
     /// ΔE(x) in f64, the sum of the second derivatives, where the energy knows it: what the divergence of a
     /// [probability flow](crate::diffusion::log_likelihood) is made of.
     fn laplacian(&self, params: Params<'_>, x: &[f64]) -> Option<f64> {
@@ -256,6 +261,10 @@ macro_rules! like_inner {
 
         fn has_values(&$this) -> bool {
             $inner.has_values()
+        }
+
+        fn needs_noise(&$this) -> bool {
+            $inner.needs_noise()
         }
 
         fn laplacian(&$this, params: Params<'_>, x: &[f64]) -> Option<f64> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ergodic::{
     Backend, Error, Start,
     diffusion::{NoiseNetwork, NoiseSchedule, Sampler, Trainer, Training, log_likelihood},
-    energy::{Energy, Params},
+    energy::{Compose as _, Energy, Gaussian, Params},
     kernel::{Annealed, Mala, Reverse, Ula, Variance},
     net::Activation,
     random::{Draws, Stream, key},
@@ -223,6 +223,16 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                     }
                 }
             }
+        })
+        .both("a network that knows noise levels alone is refused where there is none, also as a part", |backend| {
+            let network = || NoiseNetwork::energy(2, &[8], Activation::Silu, 1).unwrap();
+            let refused = |energy: Arc<dyn Energy>| {
+                let built = backend.chains_of(energy, Arc::new(Mala::new(0.1))).count(8).build();
+                assert!(matches!(built, Err(Error::Unsupported(_))), "{built:?}");
+            };
+            refused(Arc::new(network()));
+            refused(Arc::new(network().plus(Gaussian::standard(2)).unwrap()));
+            refused(Arc::new(network().scaled(0.5).unwrap()));
         })
         .test("annealed Langevin draws from a network trained at its levels", || {
             let annealed = Annealed::geometric(3.0, 0.1, 8, 60, 2e-3);
