@@ -1,14 +1,14 @@
-//! Milliseconds of a training step of the network 2-128-128-1 (SiLU) on a batch of 1,024, Adam included, for four losses; one line of
-//! JSON. `benches/peers/networks` runs it in turn with torchebm.
+//! Milliseconds of a training step of the network 2-128-128-1 (SiLU) on a batch of 1,024, Adam included, for four losses, on the CPU's
+//! threads and on the GPU, if there is one; one line of JSON. `benches/peers/networks` runs it in turn with torchebm.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use ergodic::{
     Backend,
     energy::Energy,
     net::{Activation, Langevin, Mlp, Walk},
-    train::{Adjoints, Order, Passes, Trainable, passes},
+    train::{Adjoints, Order, Passes},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -86,16 +86,14 @@ impl Trained {
     }
 }
 
-fn main() -> Result<()> {
-    let backend = Backend::best()?;
-    let gpu = backend.gpu().context("this compares GPUs; there is none")?;
-    let mlp = Mlp::new(2, &[128, 128], Activation::Silu, 1)?;
-    let target: Arc<dyn Trainable> = Arc::new(mlp.clone());
+/// The median of each loss.
+fn measure(mlp: &Mlp, on: impl Fn() -> (Box<dyn Passes>, Langevin)) -> Result<serde_json::Value> {
     let mut figures = serde_json::Map::new();
     for loss in ["cd20", "dsm", "ssm", "ism"] {
+        let (passes, langevin) = on();
         let mut trained = Trained {
-            passes: passes(&target, &backend)?,
-            langevin: Langevin::new(gpu, &mlp),
+            passes,
+            langevin,
             params: mlp.params(),
             moments: vec![[0.0; 2]; mlp.params().len()],
             steps: 0,
@@ -111,6 +109,19 @@ fn main() -> Result<()> {
         }
         times.sort_by(f64::total_cmp);
         figures.insert(loss.into(), times[times.len() / 2].into());
+    }
+    Ok(figures.into())
+}
+
+fn main() -> Result<()> {
+    let backend = Backend::best()?;
+    let mlp = Mlp::new(2, &[128, 128], Activation::Silu, 1)?;
+    let mut figures = serde_json::Map::new();
+    figures.insert("threads".into(), measure(&mlp, || (mlp.passes_on_threads(), Langevin::on_threads(&mlp)))?);
+    if std::env::var_os("NO_GPU").is_none()
+        && let Some(gpu) = backend.gpu()
+    {
+        figures.insert("gpu".into(), measure(&mlp, || (mlp.passes_on_gpu(gpu), Langevin::new(gpu, &mlp)))?);
     }
     println!("{}", serde_json::Value::Object(figures));
     Ok(())

@@ -109,30 +109,17 @@ pub(super) fn activate<T: Real>(activation: Activation, parts: usize, points: us
 }
 
 #[inline(always)]
-fn activate_by<T: Real>(f: impl Fn(T) -> [T; 4], parts: usize, points: usize, z: &mut [T], h: &mut [T]) {
+fn activate_by<T: Real>(f: impl Fn(T) -> [T; 4] + Copy, parts: usize, points: usize, z: &mut [T], h: &mut [T]) {
     if parts == 1 {
-        for (z, h) in z.iter_mut().zip(h) {
-            [*h, *z, ..] = f(*z);
-        }
-        return;
+        return values(f, z, h);
     }
     for (z, h) in z.chunks_exact_mut(parts * points).zip(h.chunks_exact_mut(parts * points)) {
-        let ((z, z_rest), (h, h_rest)) = (z.split_at_mut(points), h.split_at_mut(points));
-        let ((z1, z2), (h1, h2)) = (z_rest.split_at_mut(points), h_rest.split_at_mut(points));
+        let ((z, z1), (h, h1)) = (z.split_at_mut(points), h.split_at_mut(points));
         if parts == 2 {
-            for i in 0..points {
-                let slope = z1[i];
-                let [a, a1, a2, _] = f(z[i]);
-                (h[i], h1[i]) = (a, a1 * slope);
-                (z[i], z1[i]) = (a1, a2 * slope);
-            }
+            slopes(f, z, z1, h, h1);
         } else {
-            for i in 0..points {
-                let (slope, curvature) = (z1[i], z2[i]);
-                let [a, a1, a2, a3] = f(z[i]);
-                (h[i], h1[i], h2[i]) = (a, a1 * slope, a2 * slope * slope + a1 * curvature);
-                (z[i], z1[i], z2[i]) = (a1, a2 * slope, a3 * slope * slope + a2 * curvature);
-            }
+            let ((z1, z2), (h1, h2)) = (z1.split_at_mut(points), h1.split_at_mut(points));
+            curvatures(f, z, z1, z2, h, h1, h2);
         }
     }
 }
@@ -140,22 +127,69 @@ fn activate_by<T: Real>(f: impl Fn(T) -> [T; 4], parts: usize, points: usize, z:
 /// From the adjoints of a(z)'s jets those of z's, by what [`activate`] left in the place of z.
 pub(super) fn reverse_activate<T: Real>(parts: usize, points: usize, left: &[T], adjoint: &mut [T]) {
     if parts == 1 {
-        adjoint.iter_mut().zip(left).for_each(|(d, a1)| *d *= *a1);
-        return;
+        return adjoint.iter_mut().zip(left).for_each(|(d, a1)| *d *= *a1);
     }
     for (c, d) in left.chunks_exact(parts * points).zip(adjoint.chunks_exact_mut(parts * points)) {
-        let ((c, c_rest), (d, d_rest)) = (c.split_at(points), d.split_at_mut(points));
-        let ((c1, c2), (d1, d2)) = (c_rest.split_at(points), d_rest.split_at_mut(points));
+        let ((c, c1), (d, d1)) = (c.split_at(points), d.split_at_mut(points));
         if parts == 2 {
-            for i in 0..points {
-                (d[i], d1[i]) = (c[i] * d[i] + c1[i] * d1[i], c[i] * d1[i]);
-            }
+            reverse_slopes(c, c1, d, d1);
         } else {
-            for i in 0..points {
-                let of_slope = c[i] * d1[i] + (c1[i] + c1[i]) * d2[i];
-                (d[i], d1[i], d2[i]) = (c[i] * d[i] + c1[i] * d1[i] + c2[i] * d2[i], of_slope, c[i] * d2[i]);
-            }
+            let ((c1, c2), (d1, d2)) = (c1.split_at(points), d1.split_at_mut(points));
+            reverse_curvatures(c, c1, c2, d, d1, d2);
         }
+    }
+}
+
+// Functions that are never inlined, since compilers know of the slices of a function, and of no others, that they do not overlap, so that
+// several numbers can be taken at a time.
+
+#[inline(never)]
+fn values<T: Real>(f: impl Fn(T) -> [T; 4], z: &mut [T], h: &mut [T]) {
+    for (z, h) in z.iter_mut().zip(h) {
+        [*h, *z, ..] = f(*z);
+    }
+}
+
+#[inline(never)]
+fn slopes<T: Real>(f: impl Fn(T) -> [T; 4], z: &mut [T], z1: &mut [T], h: &mut [T], h1: &mut [T]) {
+    for ((z, z1), (h, h1)) in z.iter_mut().zip(z1).zip(h.iter_mut().zip(h1)) {
+        let slope = *z1;
+        let [a, a1, a2, _] = f(*z);
+        (*h, *h1) = (a, a1 * slope);
+        (*z, *z1) = (a1, a2 * slope);
+    }
+}
+
+#[inline(never)]
+fn curvatures<T: Real>(
+    f: impl Fn(T) -> [T; 4],
+    z: &mut [T],
+    z1: &mut [T],
+    z2: &mut [T],
+    h: &mut [T],
+    h1: &mut [T],
+    h2: &mut [T],
+) {
+    for (((z, z1), z2), ((h, h1), h2)) in z.iter_mut().zip(z1).zip(z2).zip(h.iter_mut().zip(h1).zip(h2)) {
+        let (slope, curvature) = (*z1, *z2);
+        let [a, a1, a2, a3] = f(*z);
+        (*h, *h1, *h2) = (a, a1 * slope, a2 * slope * slope + a1 * curvature);
+        (*z, *z1, *z2) = (a1, a2 * slope, a3 * slope * slope + a2 * curvature);
+    }
+}
+
+#[inline(never)]
+fn reverse_slopes<T: Real>(c: &[T], c1: &[T], d: &mut [T], d1: &mut [T]) {
+    for ((d, d1), (c, c1)) in d.iter_mut().zip(d1).zip(c.iter().zip(c1)) {
+        (*d, *d1) = (*c * *d + *c1 * *d1, *c * *d1);
+    }
+}
+
+#[inline(never)]
+fn reverse_curvatures<T: Real>(c: &[T], c1: &[T], c2: &[T], d: &mut [T], d1: &mut [T], d2: &mut [T]) {
+    for (((d, d1), d2), ((c, c1), c2)) in d.iter_mut().zip(d1).zip(d2).zip(c.iter().zip(c1).zip(c2)) {
+        let of_slope = *c * *d1 + (*c1 + *c1) * *d2;
+        (*d, *d1, *d2) = (*c * *d + *c1 * *d1 + *c2 * *d2, of_slope, *c * *d2);
     }
 }
 
