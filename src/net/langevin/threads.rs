@@ -74,11 +74,11 @@ impl OnThreads {
                 grad.iter_mut().zip(slopes).zip(x).for_each(|((grad, slope), x)| *grad = slope + self.confinement * x);
             }
             let key = key(walk.seed, Stream::Transition, epochs.epoch(at));
-            for chain in 0..chains {
+            for (chain, &energy) in energies.iter().enumerate() {
                 let own = || (chain..dim * chains).step_by(chains);
                 let square: f32 = own().map(|at| chunk.x[at] * chunk.x[at]).sum();
                 let size: f32 = own().map(|at| grad[at] * grad[at]).sum();
-                let good = is_usable(f64::from(energies[chain] + 0.5 * self.confinement * square)) && size.is_finite();
+                let good = is_usable(f64::from(energy + 0.5 * self.confinement * square)) && size.is_finite();
                 let goes = good && !chunk.stopped[chain];
                 chunk.stopped[chain] = !goes;
                 let own_chain = walk.first_chain.wrapping_add(chain as u32);
