@@ -16,9 +16,11 @@ const WALK: Walk = Walk { step_size: 0.05, temperature: 1.0, steps: 12, seed: 9,
 
 /// Makes the chains of a network.
 type Make = fn(&Mlp) -> Langevin;
+/// A test of any chains.
+type Test = fn(Make);
 
 pub(crate) fn add(mut suite: Suite) -> Suite {
-    let tests: [(&str, fn(Make)); 5] = [
+    let tests: [(&str, Test); 5] = [
         ("the same steps as the kernel Ula, and not those of another seed", as_ula),
         ("chains are the same bits however many and however cut into runs", cut),
         ("more chains than a batch holds are those of several runs", many),
