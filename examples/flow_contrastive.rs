@@ -272,8 +272,9 @@ fn main() -> Result<()> {
     let kl_ratio = learned.kl / fixed.kl;
     println!("KL against the flow / against the fixed Gaussian: {kl_ratio:.3}");
     let off = (learned.log_normalizer - learned.ln_z).abs();
+    // Which model is closer is told, not checked: it turns on what an update of the energy costs. Where it is cheap, as on threads, a fixed
+    // Gaussian gets so many in the same time that it comes closer.
     let checks = [
-        (kl_ratio < 1.0, "the model against a flow is closer to the data than that against a fixed Gaussian"),
         (learned.kl < learned.kl_of_noise + 0.01, "the network does not take the flow away from the data"),
         (off < if options.quick { 0.1 } else { 0.05 }, "the learned ln Z is that of quadrature"),
     ];
