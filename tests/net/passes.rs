@@ -234,7 +234,7 @@ impl Passes for Faulty {
     fn param_grad(&mut self, adjoints: &Adjoints) -> ergodic::Result<Vec<f64>> {
         let mut adjoints = adjoints.clone();
         for (part, all) in [&mut adjoints.values, &mut adjoints.slopes, &mut adjoints.curvatures].into_iter().enumerate() {
-            all.iter_mut().for_each(|of| *of *= if self.fault == Fault::Adjoints(part) { 1.001 } else { 1.0 });
+            all.iter_mut().for_each(|of| *of *= if self.fault == Fault::Adjoints(part) { 1.0001 } else { 1.0 });
             if let (Fault::LastPoint, Some(last)) = (self.fault, all.last_mut()) {
                 *last = 0.0;
             }
