@@ -91,10 +91,14 @@ impl Gpu {
             ..wgpu::Limits::default().or_worse_values_from(&offered)
         };
         let info = adapter.get_info();
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        if info.device_type == wgpu::DeviceType::Cpu {
+            wanted |= wgpu::Features::MAPPABLE_PRIMARY_BUFFERS;
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("ergodic"),
-                required_features: adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
+                required_features: adapter.features() & wanted,
                 required_limits: limits,
                 ..Default::default()
             })
@@ -149,6 +153,11 @@ impl Gpu {
         let offered = self.device.features().contains(wgpu::Features::SUBGROUP);
         let is_one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
         if self.is_software() && offered && is_one_size { self.info.subgroup_min_size as usize } else { 0 }
+    }
+
+    /// Whether the host reads what a shader writes where it stands, which is memory of its own on software; else by way of a copy.
+    pub(crate) fn maps_storage(&self) -> bool {
+        self.is_software() && self.device.features().contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
     }
 
     /// One line: name, backend, driver, and whether it is software.

@@ -295,11 +295,13 @@ impl AnnealedImportance {
         Ok((mean, LogNormalizer { ln_z: value, error, ess, log_weights, positions, report }))
     }
 
-    /// To the end of the path; what an error interrupts is saved.
+    /// To the end of the path; what an error interrupts is saved. Where that fails too, the error that came first is returned.
     fn advance(&self, chains: &mut impl Chains, steps: u64) -> Result<()> {
         let done = chains.advance(steps.saturating_sub(chains.steps()));
-        if let (Err(_), Some((path, _))) = (&done, &self.checkpoint) {
-            chains.save(path)?;
+        if let (Err(_), Some((path, _))) = (&done, &self.checkpoint)
+            && let Err(e) = chains.save(path)
+        {
+            log::warn!("the interrupted run was not saved: {e}");
         }
         done
     }

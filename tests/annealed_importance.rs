@@ -146,6 +146,15 @@ fn goes_on(backend: &Backend, case: &Case, change: impl Fn(AnnealedImportance) -
         let refused = other.resume(&path).forward(backend, case.target.clone(), &case.base, case.kernel.clone());
         assert!(matches!(refused, Err(Error::Checkpoint { .. })), "{refused:?}");
     }
+    // An error comes back as it is also where the save that follows it fails.
+    let gone = folder.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let unsaved = importance.checkpoint(gone.join("ais.safetensors"), Duration::from_secs(3600)).on_progress(move |_| {
+        std::fs::remove_dir(&gone).unwrap();
+        ControlFlow::Break(())
+    });
+    let ended = unsaved.forward(backend, case.target.clone(), &case.base, case.kernel.clone());
+    assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
     let is_same = (resumed.ln_z, resumed.error, resumed.report.steps) == (whole.ln_z, whole.error, whole.report.steps)
         && (&resumed.log_weights, &resumed.positions) == (&whole.log_weights, &whole.positions);
     if is_same { Ok(()) } else { Err(format!("ln Z {} and {}", resumed.ln_z, whole.ln_z)) }

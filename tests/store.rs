@@ -15,7 +15,7 @@ use std::{
 
 use common::Suite;
 use ergodic::{
-    Backend, Chains, Collect, Error, Result, Start,
+    Backend, Chains, Collect, Error, Gpu, Result, Start,
     chains::{Goal, Setup},
     energy::{Energy, Gaussian, Mixture, Rosenbrock},
     kernel::{Hmc, Kernel, Ladder, Mala, Rwm, Tempering, Ula, Underdamped},
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         .test("what_cannot_be_stored_is_refused", what_cannot_be_stored_is_refused)
         .both("npy_round_trip", npy_round_trip)
         .gpu("subsets_across_submissions", |gpu| subsets_across_submissions(Backend::gpu_of(gpu)))
+        .gpu("draws_by_way_of_a_copy_are_the_same", draws_by_way_of_a_copy)
         .gpu("dispatches_cut_short_store_nothing_twice", |gpu| dispatches_cut_short(Backend::gpu_of(gpu)))
         .gpu("the_memory_budget_counts_draws", |gpu| the_memory_budget_counts_draws(Backend::gpu_of(gpu)));
     #[cfg(feature = "zarr")]
@@ -305,6 +306,16 @@ fn subsets_across_submissions(backend: Backend) {
         assert_eq!(draws.count(), 1);
         assert!(draws.positions() == columns && draws.energies() == &e[part.clone()], "{part:?}");
     }
+}
+
+/// A GPU with memory of its own has its draws copied for the host; on software the host reads them where they stand.
+fn draws_by_way_of_a_copy(gpu: Gpu) {
+    let hardware = common::as_hardware(&gpu);
+    let [here, copied] = [gpu, hardware].map(|gpu| {
+        let setup = Backend::gpu_of(gpu).chains(gaussian(), Mala::new(0.2)).count(150).seed(5);
+        stored(&mut *built(setup.slice(Duration::from_millis(1))), Collect::draws(200).thin(3))
+    });
+    assert_eq!(bits(&here), bits(&copied));
 }
 
 /// Fault 23 for draws: slices that the driver cuts short are run again, and hand out what slices of one step do.

@@ -183,7 +183,12 @@ impl Chunk {
         if let Some(DrawBytes { room, .. }) = draws
             && berth.draws.as_ref().is_none_or(|[_, staging]| staging.size() < room)
         {
-            berth.draws = Some([gpu.buffer("draws", room, STATE), gpu.buffer("draws staging", room, uses)]);
+            berth.draws = Some(if gpu.maps_storage() {
+                let both = gpu.buffer("draws", room, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::MAP_READ);
+                [both.clone(), both]
+            } else {
+                [gpu.buffer("draws", room, STATE), gpu.buffer("draws staging", room, uses)]
+            });
         }
         let state = [&self.positions[from], &self.positions[to], &self.carry[from], &self.carry[to]];
         let bind = berth.bind(gpu, pipelines, controls, state, draws.is_some());
@@ -202,7 +207,9 @@ impl Chunk {
         }
         // A dispatch between two draws has none, but binds the buffer.
         let draws = draws.filter(|bytes| bytes.used > 0).zip(berth.draws.as_ref()).map(|(bytes, [written, staging])| {
-            encoder.copy_buffer_to_buffer(written, 0, staging, 0, bytes.used);
+            if written != staging {
+                encoder.copy_buffer_to_buffer(written, 0, staging, 0, bytes.used);
+            }
             (staging.clone(), bytes.used)
         });
         let carry_bytes = spare_rows as u64 * row_bytes;

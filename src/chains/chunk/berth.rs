@@ -14,7 +14,7 @@ pub(super) struct Berth {
     pub(super) bound: Vec<(Vec<wgpu::Buffer>, wgpu::BindGroup)>,
     pub(super) staging: Option<wgpu::Buffer>,
     pub(super) stamps: Option<(wgpu::QuerySet, wgpu::Buffer)>,
-    /// Where a dispatch puts draws, and where the host reads them.
+    /// Where a dispatch puts draws, and where the host reads them: the same buffer where it can.
     pub(super) draws: Option<[wgpu::Buffer; 2]>,
     /// Where the host reads a copy of the state.
     pub(super) spare: Option<wgpu::Buffer>,

@@ -16,8 +16,8 @@ impl GpuChains {
         let (all, largest) = (storing.bytes_a_draw(storing.chains.len()), storing.bytes_a_draw(largest));
         let room = (BATCH_BYTES / all).max(1).min(binding / largest);
         let Some(budget) = self.setup.memory_budget else { return Ok(room) };
-        // A buffer and its staging for each slice in flight.
-        let copies = 2 * (self.ring as u64 - 1);
+        // A buffer, and its staging if any, for each slice in flight.
+        let copies = if self.gpu.maps_storage() { 1 } else { 2 } * (self.ring as u64 - 1);
         let state = self.setup.chains as u64 * chunk::bytes_a_chain(self.pipelines.dim(), &self.rows, self.ring);
         let room = room.min(budget.saturating_sub(state) / (copies * all));
         if room > 0 {
