@@ -71,6 +71,22 @@ pub enum Error {
         /// Where.
         position: Vec<f32>,
     },
+    /// The two functions of an energy give different energies.
+    #[error(
+        "energy `{energy}` has two values at x = {position:?}: {alone} by its function of the energy, {with_grad} by that of energy and \
+         gradient. Some kernels use the one and some the other: make both give the same (most simply the second returns what the first \
+         does)"
+    )]
+    Energies {
+        /// Name of the energy.
+        energy: String,
+        /// What the function of the energy alone gives.
+        alone: f64,
+        /// What the function of energy and gradient gives.
+        with_grad: f64,
+        /// Where.
+        position: Vec<f32>,
+    },
     /// Something asked for is larger than the device, WGSL or a budget allows.
     #[error("{what}: {asked} asked for, but {limit} allows {allowed}")]
     Limit {

@@ -114,7 +114,7 @@ impl CpuChains {
         let (dim, chains) = (target.dim(), setup.chains);
         let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
         if target.check_gradient() && kernel.uses_grad() {
-            check::gradient_of_twin(target, start, chains, setup.seed)?;
+            check::twin(target, start, chains, setup.seed)?;
         }
         let at_start = |chain: usize| {
             let mut state = State::zeros(dim);
