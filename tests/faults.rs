@@ -13,11 +13,13 @@ use std::{
 
 use common::Suite;
 use ergodic::{
-    Backend, Chains, Collect, Error, Gpu, Schedule, Start,
+    AnnealedImportance, Backend, Base, Chains, Collect, Error, Gpu, Schedule, Start,
     chains::{GpuChains, Setup},
-    energy::{DoubleWell, Mixture},
-    kernel::{Hmc, Mala, Rwm, Ula},
+    energy::{Ackley, Conditioned, Constrained, DoubleWell, Energy, Gaussian, Mixture},
+    kernel::{Annealed, Hmc, Ladder, Mala, Rwm, Tempering, Ula},
     net::{Activation, Mlp},
+    rbm::{Ais, Rbm},
+    transform::Log,
     wgpu,
 };
 
@@ -47,6 +49,8 @@ fn main() -> std::process::ExitCode {
         .gpu("a timeout can be continued with the same result", timeout)
         .gpu("many steps in one call are cut into short slices", slices)
         .gpu("a memory budget is kept", budget)
+        .both("a memory budget is kept before anything is allocated", small_budget)
+        .test("absurd sizes are refused", absurd_sizes)
         .gpu("creating and dropping leaks nothing", leaks)
         .gpu("two threads on one device, and a drop with work in flight", threads)
         .gpu("a device that the program owns", from_parts)
@@ -324,6 +328,59 @@ fn budget(gpu: Gpu) {
     assert!(resident() < before + (1 << 30));
     let setup = Backend::gpu_of(gpu).chains(ring(), Rwm::new(0.5)).count(1024).memory_budget(64 << 20);
     setup.build().unwrap().advance(3).unwrap();
+}
+
+/// Their starts alone would take 16 GiB, more than this machine may have.
+fn small_budget(backend: Backend) {
+    let before = resident();
+    let setup = backend.chains(ring(), Mala::new(0.1)).memory_budget(1 << 20);
+    let e = build(setup.clone().count(1 << 31)).unwrap_err();
+    assert!(matches!(e, Error::Limit { asked, allowed: 0x10_0000, .. } if asked > 1 << 34), "{e}");
+    assert!(resident() < before + (1 << 28));
+    // A checkpoint is not even read.
+    let e = setup.clone().count(1 << 31).resume("no such file").unwrap_err();
+    assert!(matches!(e, Error::Limit { .. }), "{e}");
+    setup.count(64).build().unwrap().advance(3).unwrap();
+}
+
+/// Everything that makes as many numbers as an argument says.
+fn absurd_sizes() {
+    let limit = |what: &str, found: Option<Error>| {
+        assert!(matches!(found, Some(Error::Limit { .. })), "{what}: {found:?}");
+    };
+    let cpu = Backend::cpu();
+    let built = |target: Arc<dyn Energy>| build(cpu.chains_of(target, Arc::new(Rwm::new(0.5))).count(2)).err();
+    let rbm = Rbm::for_data(&[0.5; 4], 2, 0.1, 1).unwrap();
+    for n in [usize::MAX, (1 << 24) + 1] {
+        limit("standard Gaussian", built(Arc::new(Gaussian::standard(n))));
+        limit("Ackley", built(Arc::new(Ackley::new(n))));
+        let wells = Arc::new(DoubleWell::new(n, 1.0).unwrap());
+        limit("double well", built(wells.clone()));
+        limit("conditioned energy", Conditioned::new(wells.clone(), [(0, 1.0)]).err());
+        limit("constrained energy", built(Arc::new(Constrained::new(wells, 0..n, Log::above(0.0)).unwrap())));
+        limit("ring", Mixture::ring(n, 4.0, 0.5).err());
+        limit("rows of a grid", Mixture::grid(n, 0, 1.0, 0.5).err());
+        limit("columns of a grid", Mixture::grid(1, n, 1.0, 0.5).err());
+        limit("grid", Mixture::grid(1 << 13, n / (1 << 12), 1.0, 0.5).err());
+        limit("network", Mlp::new(2, &[n], Activation::Silu, 1).err());
+        limit("deep network", Mlp::new(2, &[n.min(1 << 12); 3], Activation::Silu, 1).err());
+        limit("Boltzmann machine", Rbm::for_data(&[0.5; 4], n, 0.1, 1).err());
+        limit("real Boltzmann machine", Rbm::for_reals(&[0.5; 4], &[1.0; 4], n, 0.1, 1).err());
+        limit("inverse temperatures", Ais::new(n, 2).run(&rbm, 1).err());
+        let levels = Annealed::geometric(1.0, 0.01, n as u64, 1, 2e-5);
+        limit("noise levels", build(cpu.chains(ring(), levels).count(2)).err());
+        let ladder = Tempering::new(Rwm::new(0.5), Ladder::geometric(10.0, n as u64));
+        assert!(matches!(build(cpu.chains(ring(), ladder).count(64)), Err(Error::Setting { .. })), "ladder");
+        for path in
+            [AnnealedImportance::linear(n), AnnealedImportance::geometric(1e-3, n as u64), AnnealedImportance::sigmoid(n, 4.0)]
+        {
+            let base = Base::normal([0.0, 0.0], [1.0]).unwrap();
+            limit("path", path.chains(2).forward(&cpu, ring(), &base, Arc::new(Rwm::new(0.5))).err());
+        }
+        // These are a formula, and may be as long as they like.
+        let slow = Rwm::new(Schedule::geometric(0.5, 0.1, n as u64));
+        build(cpu.chains(ring(), slow).count(2)).unwrap().advance(3).unwrap();
+    }
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not say.
