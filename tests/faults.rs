@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::Suite;
+use common::{Suite, cases};
 use ergodic::{
     AnnealedImportance, Backend, Base, Chains, Collect, Error, Gpu, Schedule, Start,
     chains::{GpuChains, Setup},
-    energy::{Ackley, Conditioned, Constrained, DoubleWell, Energy, Gaussian, Mixture},
-    kernel::{Annealed, Hmc, Ladder, Mala, Rwm, Tempering, Ula},
+    energy::{Ackley, Conditioned, Constrained, DoubleWell, Energy, Gaussian, Mixture, Poisson},
+    kernel::{Annealed, Hmc, Ladder, Lattice, Mala, Rwm, Tempering, Ula},
     net::{Activation, Mlp},
     rbm::{Ais, Rbm},
     transform::Log,
@@ -43,7 +43,8 @@ fn main() -> std::process::ExitCode {
         .gpu("512 dimensions run within the default limits", high_dimension)
         .gpu("a buffer over the binding limit is cut into chunks with the same draws", chunks)
         .gpu("dispatches beyond the workgroup limit are folded", folded)
-        .gpu("any number of chains, and nothing is written past them", odd_counts)
+        .gpu("any number of chains", odd_counts)
+        .gpu("nothing is written past the chains, by any kernel", guard_words)
         .test("no adapter: an error that says what was tried", no_adapter)
         .gpu("a destroyed device is an error with the last good step", destroyed)
         .gpu("a timeout can be continued with the same result", timeout)
@@ -223,11 +224,37 @@ fn odd_counts(gpu: Gpu) {
             assert_eq!(some[row * count..(row + 1) * count], all[row * 257..row * 257 + count], "{count}");
         }
     }
-    // One chain of one dimension takes 4 of the buffer's 16 bytes; the others are guard words.
-    let setup = Backend::gpu_of(gpu.clone()).chains(DoubleWell::new(1, 1.0).unwrap(), Mala::new(0.1)).count(1);
-    let mut chains = GpuChains::new(&gpu, setup).unwrap();
-    chains.advance(50).unwrap();
-    let buffer = chains.position_buffers()[0].clone();
+}
+
+/// Buffers are of whole pairs of words, and of four at least: odd numbers of chains and dimensions leave guard words.
+fn guard_words(gpu: Gpu) {
+    let mut cases: Vec<_> = cases::kernels().into_iter().map(|(_, kernel)| (kernel, false)).collect();
+    cases.push((Arc::new(Lattice::new(2)), true));
+    for (kernel, counts) in cases {
+        for (dim, count) in [(1, 1), (1, 65), (1, 257), (3, 63)] {
+            let target: Arc<dyn Energy> = match counts {
+                true => Arc::new(Poisson::new(dim, 3.5).unwrap()),
+                false => Arc::new(Gaussian::standard(dim)),
+            };
+            let start = Start::point([if counts { 2.0 } else { 0.5 }]);
+            let setup = Backend::gpu_of(gpu.clone()).chains_of(target, kernel.clone()).count(count).start(start);
+            let mut chains = GpuChains::new(&gpu, setup).unwrap();
+            // Round the ring of buffers.
+            for _ in 0..4 {
+                chains.advance(5).unwrap();
+                let words = words(&gpu, chains.position_buffers()[0]);
+                let (own, guard) = words.split_at(dim * count);
+                let what = format!("{} {dim} {count}", kernel.name());
+                assert_eq!(own, chains.positions().unwrap(), "{what}");
+                assert!(own.iter().all(|&x| x != 0.0) || counts, "{what}: {own:?}");
+                assert!(!guard.is_empty() && guard.iter().all(|&word| word == 0.0), "{what}: {guard:?}");
+            }
+        }
+    }
+}
+
+/// Everything in a buffer.
+fn words(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<f32> {
     let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: buffer.size(),
@@ -235,14 +262,11 @@ fn odd_counts(gpu: Gpu) {
         mapped_at_creation: false,
     });
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(&buffer, 0, &staging, 0, buffer.size());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
     gpu.queue().submit([encoder.finish()]);
     staging.map_async(wgpu::MapMode::Read, .., |_| {});
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let words: Vec<f32> = bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..).unwrap());
-    assert_eq!(words[0], chains.positions().unwrap()[0]);
-    assert_ne!(words[0], 0.0);
-    assert!(words.len() > 1 && words[1..].iter().all(|&word| word == 0.0), "{words:?}");
+    bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..).unwrap())
 }
 
 fn no_adapter() {
