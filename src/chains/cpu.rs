@@ -273,7 +273,11 @@ impl Collecting for CpuChains {
     }
 
     fn report_of(&self, moments: &Moments) -> Report {
-        self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
+        self.report_since(&self.clock.since(&self.begun)).with_moments(
+            moments,
+            self.starts_at_one_point,
+            self.clock.steps - self.warmed_up.steps,
+        )
     }
 }
 

@@ -297,7 +297,8 @@ impl Collecting for GpuChains {
     }
 
     fn report_of(&self, moments: &Moments) -> Report {
-        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point)
+        let counted = self.at.clock.steps - self.at.warmed_up.steps;
+        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point, counted)
     }
 }
 
