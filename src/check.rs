@@ -218,6 +218,7 @@ const TWIN_EPSILON: f64 = 1e4 * f64::EPSILON;
 mod tests {
     use super::*;
 
+    type Change = fn(f64) -> f64;
     type Mistake = fn([f32; 2], &[f32]) -> [f32; 2];
     type Formula = fn(&[f32]) -> (f32, [f32; 2]);
 
@@ -311,7 +312,7 @@ mod tests {
     }
 
     /// The energy with the gradient is rounded otherwise than the energy alone, and then changed.
-    fn check_energies(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: fn(f64) -> f64) -> Result<()> {
+    fn check_energies(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: Change) -> Result<()> {
         let mut start = vec![0.0; 128];
         Draws::new(key(seed, Stream::Start, 0), 0, 0).normals(0, &mut start);
         let start: Vec<_> = start.iter().map(|z| (distance + sd * z) as f32).collect();
@@ -336,7 +337,7 @@ mod tests {
 
     #[test]
     fn different_energies_are_found() {
-        let mistakes: [(&str, fn(f64) -> f64); 5] = [
+        const MISTAKES: [(&str, Change); 5] = [
             ("one percent more", |e| 1.01 * e + 1e-3),
             ("a constant", |e| e + 0.01 * (e.abs() + 1.0)),
             ("flipped sign", |e| -e - 1e-3),
@@ -344,7 +345,7 @@ mod tests {
             ("outside of the support", |_| f64::INFINITY),
         ];
         for (name, formula, sd, distance) in FORMULAS {
-            for (mistake, plant) in mistakes {
+            for (mistake, plant) in MISTAKES {
                 let found = |seed| check_energies(formula, sd, distance, seed, plant);
                 let missed: Vec<_> = (0..200).filter(|&seed| !matches!(found(seed), Err(Error::Energies { .. }))).collect();
                 assert!(missed.is_empty(), "{name}, {mistake}: missed with seeds {missed:?}");

@@ -41,7 +41,8 @@ use scan::{MAX_BYTES, Mistake};
 /// energy of +∞ (`infinity()`) the outside of the support; where that has bounds, [`Compose::constrain`](super::Compose::constrain) takes
 /// the chains into free coordinates.
 ///
-/// Before each run with a kernel that uses gradients, the gradient is compared with differences of the energy at random points.
+/// Before each run with a kernel that uses gradients, the energies of the two functions are compared at random points, and the gradient with
+/// differences of the energy.
 ///
 /// Only functions, constants, structs and aliases are allowed, of up to 1 MiB of text. Entry points, variables and bindings at
 /// module scope, overrides, directives, atomics, barriers, textures, recursion, writes to `x`, and loops without a way out are
