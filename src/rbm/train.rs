@@ -143,7 +143,7 @@ impl Rbm {
     /// hundred, and weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::new`]; [`Error::Limit`](crate::Error::Limit) of more than 2²⁴ weights.
+    /// As [`Rbm::new`]; [`Error::Limit`] of more than 2²⁴ weights.
     pub fn for_data(means: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
         countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let bias: Vec<_> = means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln() as f32).collect();
@@ -154,7 +154,7 @@ impl Rbm {
     /// biases are the means, weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::gaussian`]; [`Error::Limit`](crate::Error::Limit) of more than 2²⁴ weights.
+    /// As [`Rbm::gaussian`]; [`Error::Limit`] of more than 2²⁴ weights.
     pub fn for_reals(means: &[f64], sds: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
         countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let cast = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
