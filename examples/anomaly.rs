@@ -31,6 +31,7 @@ struct Figures {
 
 fn main() -> Result<()> {
     let options = Options::read("Does a model of normal data tell outliers from it?");
+    options.fixed_chains("it runs those of the training alone")?;
     let backend = options.open()?;
     let (train, held_out) = Toy::Pinwheel.draw(8_000, options.seed)?.standardized()?.0.split(6_000)?;
     // Outliers are anywhere in the box, also where data are.

@@ -10,6 +10,7 @@ use learn::{By, HALF, Model, Named, learn};
 
 fn main() -> Result<()> {
     let options = Options::read("Which loss learns most from the same data in the same time?");
+    options.fixed_chains("every loss gets the chains that suit it")?;
     let backend = options.open()?;
     let data = Named::EightGaussians;
     let (train, held_out) = data.toy().draw(12_000, options.seed)?.split(10_000)?;

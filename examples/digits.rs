@@ -58,6 +58,7 @@ struct Accuracy {
 
 fn main() -> Result<()> {
     let options = Options::read("What does a Boltzmann machine learn from 1,500 handwritten digits?");
+    options.fixed_chains("as many samples are drawn as the pictures show")?;
     let backend = options.open()?;
     let Digits { train, held_out, labels } = digits()?;
     let means = train.means();

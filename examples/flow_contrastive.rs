@@ -224,7 +224,8 @@ fn main() -> Result<()> {
     let fixed = task.run("fixed Gaussian", gaussian(&task.data)?, fixed, more, 0.0)?;
 
     // Draws of the model, by proposals of the flow.
-    let count = if options.quick { 2_048 } else { options.count(&backend, 16_384, 16_384) };
+    let draws = if options.quick { 2_048 } else { 16_384 };
+    let count = options.count(&backend, draws, draws);
     let start = learned.flow.sample(count, options.seed, u64::MAX / 2).positions;
     let start: Vec<f32> = start.into_iter().map(|x| x as f32).collect();
     let mut chains = backend

@@ -38,6 +38,7 @@ struct Figures {
 
 fn main() -> Result<()> {
     let CommandLine { options, data, loss, energy } = CommandLine::parse();
+    options.fixed_chains("every loss gets the chains that suit it")?;
     let backend = options.open()?;
     let (train, held_out) = data.toy().draw(12_000, options.seed)?.split(10_000)?;
     let (updates, seconds) = if options.quick { (400, 8.0) } else { (loss.updates(energy), 300.0) };

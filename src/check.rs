@@ -1,4 +1,5 @@
-//! Checks made before a run: that chains can stand where they start, and that a gradient fits its energy.
+//! Checks made before a run: that chains can stand where they start, and that the two functions of an energy and its gradient fit
+//! together.
 
 use crate::{
     Error, Result,
@@ -51,11 +52,22 @@ fn width(k: usize) -> f64 {
     10f64.powf(0.5 * k as f64 - 6.0)
 }
 
-/// A point, and the coordinates of the gradient to be compared there.
+/// Points within a few roundings of each probe, at which the energy shows how far rounding moves it.
+const NEAR: u32 = 4;
+
+/// A point, those near it, and the coordinates of the gradient to be compared there.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) x: Vec<f32>,
+    near: Vec<Vec<f32>>,
     pub(crate) coordinates: Vec<usize>,
+}
+
+impl Probe {
+    /// Where [`same_energy`] needs the energy alone.
+    pub(crate) fn alone(&self) -> impl Iterator<Item = &Vec<f32>> {
+        std::iter::once(&self.x).chain(&self.near)
+    }
 }
 
 /// Random points near the start, each with a random choice of coordinates. `start` is `[dim][chain]`.
@@ -65,12 +77,16 @@ pub(crate) fn probes(dim: usize, start: &[f32], chains: usize, seed: u64) -> Vec
         let chain = (Draws::new(key, point, 0).uniform(0) * chains as f64) as usize;
         let mut z = vec![0.0; dim];
         Draws::new(key, point, 0).normals(1, &mut z);
-        let x = (0..dim).map(|i| start[i * chains + chain] + (distance * z[i]) as f32).collect();
+        let x: Vec<_> = (0..dim).map(|i| start[i * chains + chain] + (distance * z[i]) as f32).collect();
+        let signs = Draws::new(key, point, 2 << 20);
+        let sign = |k: u32, i: usize| (signs.uniform(k * dim as u32 + i as u32) - 0.5).signum();
+        let nudged = |k: u32, i: usize| (f64::from(x[i]) * (1.0 + sign(k, i) * ROUNDINGS * f64::from(f32::EPSILON))) as f32;
+        let near = (0..NEAR).map(|k| (0..dim).map(|i| nudged(k, i)).collect()).collect();
         let choose = |k: u32| match dim <= COORDINATES {
             true => k as usize,
             false => (Draws::new(key, point, 1 << 20).uniform(k) * dim as f64) as usize,
         };
-        Probe { x, coordinates: (0..dim.min(COORDINATES) as u32).map(choose).collect() }
+        Probe { x, near, coordinates: (0..dim.min(COORDINATES) as u32).map(choose).collect() }
     };
     (0..).zip(DISTANCES).map(probe).collect()
 }
@@ -87,6 +103,29 @@ pub(crate) fn points(probe: &Probe) -> Vec<Vec<f32>> {
         points.extend((0..WIDTHS).flat_map(|k| [moved(i, -width(k)), moved(i, width(k))]));
     }
     points
+}
+
+/// Compares the energies, at a probe, of a user's two functions: `alone` are those of the first at [`Probe::alone`].
+///
+/// The two may sum in different orders, and what a sum of n terms loses to rounding is between √n and n units of ε: half of the digits
+/// are right of any sum that fits in a shader, so they are asked for, of the energy or, where that is smaller, of terms of size one. Where
+/// larger terms cancel, an energy is as uncertain as a few roundings of its position move it.
+pub(crate) fn same_energy(name: &str, probe: &Probe, alone: &[f64], with_grad: f64, epsilon: f64) -> Result<()> {
+    let (own, near) = (alone[0], &alone[1..]);
+    let inside = is_inside(own);
+    // At the edge of the support rounding decides on which side a point is.
+    let same = near.iter().any(|&energy| is_inside(energy) != inside)
+        || match (inside, is_inside(with_grad)) {
+            (true, true) => {
+                let moved = near.iter().map(|energy| (energy - own).abs()).fold(0.0, f64::max);
+                (own - with_grad).abs() <= epsilon.sqrt() * (own.abs() + 1.0) + moved
+            }
+            (own, other) => own == other,
+        };
+    match same {
+        true => Ok(()),
+        false => Err(Error::Energies { energy: name.into(), alone: own, with_grad, position: probe.x.clone() }),
+    }
 }
 
 /// Compares the gradient at a probe with central differences of the energies at its [`points`]. `epsilon` is the rounding unit
@@ -156,14 +195,16 @@ fn contradiction(found: f64, differences: &[Difference]) -> Option<f64> {
     expected
 }
 
-/// Compares the gradient of an f64 twin with differences of its energy.
-pub(crate) fn gradient_of_twin(target: &dyn Energy, start: &[f32], chains: usize, seed: u64) -> Result<()> {
+/// Compares the two energies of an f64 twin, and its gradient with their differences.
+pub(crate) fn twin(target: &dyn Energy, start: &[f32], chains: usize, seed: u64) -> Result<()> {
     let values = target.params();
     let params = Params::new(&values);
     let mut grad = vec![0.0; target.dim()];
     let in_f64 = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     for probe in probes(target.dim(), start, chains, seed) {
-        target.energy_and_grad(params, &in_f64(&probe.x), &mut grad);
+        let with_grad = target.energy_and_grad(params, &in_f64(&probe.x), &mut grad);
+        let alone: Vec<_> = probe.alone().map(|x| target.energy(params, &in_f64(x))).collect();
+        same_energy(&target.name(), &probe, &alone, with_grad, TWIN_EPSILON)?;
         let energies: Vec<_> = points(&probe).iter().map(|x| target.energy(params, &in_f64(x))).collect();
         compare(&target.name(), &probe, &grad, &energies, TWIN_EPSILON)?;
     }
@@ -177,6 +218,7 @@ const TWIN_EPSILON: f64 = 1e4 * f64::EPSILON;
 mod tests {
     use super::*;
 
+    type Change = fn(f64) -> f64;
     type Mistake = fn([f32; 2], &[f32]) -> [f32; 2];
     type Formula = fn(&[f32]) -> (f32, [f32; 2]);
 
@@ -267,6 +309,60 @@ mod tests {
             compare("formula", &probe, &grad, &energies, f64::from(f32::EPSILON))?;
         }
         Ok(())
+    }
+
+    /// The energy with the gradient is rounded otherwise than the energy alone, and then changed.
+    fn check_energies(formula: Formula, sd: f64, distance: f64, seed: u64, mistake: Change) -> Result<()> {
+        let mut start = vec![0.0; 128];
+        Draws::new(key(seed, Stream::Start, 0), 0, 0).normals(0, &mut start);
+        let start: Vec<_> = start.iter().map(|z| (distance + sd * z) as f32).collect();
+        for probe in probes(2, &start, 64, seed) {
+            let alone: Vec<_> = probe.alone().map(|x| f64::from(formula(x).0)).collect();
+            let other_rounding = probe.near[0].clone();
+            let with_grad = mistake(f64::from(formula(&other_rounding).0));
+            same_energy("formula", &probe, &alone, with_grad, f64::from(f32::EPSILON))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn energies_that_round_differently_give_no_alarm() {
+        for (name, formula, sd, distance) in FORMULAS {
+            for seed in 0..200 {
+                let found = check_energies(formula, sd, distance, seed, |e| e);
+                assert!(found.is_ok(), "{name}, seed {seed}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn different_energies_are_found() {
+        const MISTAKES: [(&str, Change); 5] = [
+            ("one percent more", |e| 1.01 * e + 1e-3),
+            ("a constant", |e| e + 0.01 * (e.abs() + 1.0)),
+            ("flipped sign", |e| -e - 1e-3),
+            ("not a number", |_| f64::NAN),
+            ("outside of the support", |_| f64::INFINITY),
+        ];
+        for (name, formula, sd, distance) in FORMULAS {
+            for (mistake, plant) in MISTAKES {
+                let found = |seed| check_energies(formula, sd, distance, seed, plant);
+                let missed: Vec<_> = (0..200).filter(|&seed| !matches!(found(seed), Err(Error::Energies { .. }))).collect();
+                assert!(missed.is_empty(), "{name}, {mistake}: missed with seeds {missed:?}");
+            }
+        }
+    }
+
+    /// Of terms that cancel to nothing: the floor of the valley, where x² is 10¹⁰.
+    #[test]
+    fn energies_of_cancelling_terms_give_no_alarm() {
+        let fused = |x: &[f32]| f64::from(x[1]) - f64::from(x[0]) * f64::from(x[0]);
+        for seed in 0..200 {
+            for probe in probes(2, &[1.234_567e5, 1.524_155_7e10], 1, seed) {
+                let alone: Vec<_> = probe.alone().map(|x| f64::from(x[1] - x[0] * x[0]).powi(2)).collect();
+                same_energy("valley", &probe, &alone, fused(&probe.x).powi(2), f64::from(f32::EPSILON)).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -71,6 +71,22 @@ pub enum Error {
         /// Where.
         position: Vec<f32>,
     },
+    /// The two functions of an energy give different energies.
+    #[error(
+        "energy `{energy}` has two values at x = {position:?}: {alone} by its function of the energy, {with_grad} by that of energy and \
+         gradient. Some kernels use the one and some the other: make both give the same (most simply the second returns what the first \
+         does)"
+    )]
+    Energies {
+        /// Name of the energy.
+        energy: String,
+        /// What the function of the energy alone gives.
+        alone: f64,
+        /// What the function of energy and gradient gives.
+        with_grad: f64,
+        /// Where.
+        position: Vec<f32>,
+    },
     /// Something asked for is larger than the device, WGSL or a budget allows.
     #[error("{what}: {asked} asked for, but {limit} allows {allowed}")]
     Limit {
@@ -217,6 +233,23 @@ impl Error {
     pub(crate) fn shape(what: impl Into<String>, expected: usize, found: usize) -> Self {
         Self::Shape { what: what.into(), expected: expected as u64, found: found as u64 }
     }
+}
+
+/// The most things that are made one by one because an argument says so: more are a slip, which memory might not hold.
+const MOST: usize = 1 << 24;
+
+/// A count of things that are made one by one, or an error that names them.
+pub(crate) fn countable(what: &str, count: usize) -> Result<usize> {
+    if count <= MOST {
+        return Ok(count);
+    }
+    let (asked, allowed) = (count as u64, MOST as u64);
+    Err(Error::Limit { what: what.into(), asked, allowed, limit: "what is made one by one".into() })
+}
+
+/// For constructors that return no error: a count that is too large, cut to one that [`countable`] will refuse as well.
+pub(crate) fn cut(count: u64) -> u64 {
+    count.min(MOST as u64 + 1)
 }
 
 /// A finite number above zero, or an error that names the setting.

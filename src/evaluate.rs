@@ -59,7 +59,7 @@ pub fn evaluate(backend: &Backend, target: impl Energy + 'static, positions: &[f
         return Err(Error::Unsupported(format!("{} has no noise levels; evaluate it at noise level 0", target.name())));
     }
     match backend.gpu() {
-        Some(gpu) => on_gpu(gpu, Arc::new(target), positions, noise_variance),
+        Some(gpu) => on_gpu(gpu, Arc::new(target), positions, noise_variance, true, TIMEOUT),
         None if target.has_twin() => Ok(on_cpu(&target, positions, noise_variance)),
         None => Err(Error::Unsupported(format!(
             "{} is given as WGSL text alone and has no f64 twin; evaluate it on a GPU",
@@ -83,22 +83,40 @@ fn on_cpu(target: &dyn Energy, positions: &[f32], noise_variance: f32) -> Evalua
     Evaluation { energies, grads }
 }
 
-/// In batches that fit a storage binding.
-fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance: f32) -> Result<Evaluation> {
+/// The energies at `positions`, `[dim][position]`, as the function of the energy alone gives them.
+pub(crate) fn energies_alone(
+    gpu: &Gpu,
+    target: Arc<dyn Energy>,
+    positions: &[f32],
+    level: f32,
+    timeout: Duration,
+) -> Result<Vec<f64>> {
+    Ok(on_gpu(gpu, target, positions, level, false, timeout)?.energies)
+}
+
+/// In batches that fit a storage binding; gradients where they are asked for.
+fn on_gpu(
+    gpu: &Gpu,
+    target: Arc<dyn Energy>,
+    positions: &[f32],
+    noise_variance: f32,
+    uses_grad: bool,
+    timeout: Duration,
+) -> Result<Evaluation> {
     let dim = target.dim();
     let count = positions.len() / dim;
-    let kernel = AtRest { step_size: Schedule::Constant(1.0), noise: (noise_variance > 0.0).then_some(1.0.into()) };
+    let kernel = AtRest { uses_grad, step_size: Schedule::Constant(1.0), noise: (noise_variance > 0.0).then_some(1.0.into()) };
     let most = gpu.device().limits().max_storage_buffer_binding_size / largest_bytes_a_chain(&Rows::new(dim, &kernel));
     let pipelines = Pipelines::new(gpu, target, Arc::new(kernel), false)?;
     let control = Control { step_size: 1.0, temperature: 1.0, level: noise_variance, substeps: 1.0 };
     let mut energies = Vec::with_capacity(count);
-    let mut grads = vec![0.0; positions.len()];
+    let mut grads = vec![0.0; if uses_grad { positions.len() } else { 0 }];
     for first in (0..count).step_by(most as usize) {
         let batch = (count - first).min(most as usize);
         let rows: Vec<_> = positions.chunks(count).flat_map(|row| &row[first..first + batch]).copied().collect();
         let mut chunk = Chunk::new(gpu, &pipelines, 0, 2, &rows, &[]);
         let starting = chunk.start(gpu, &pipelines, control, 0);
-        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, starting, TIMEOUT)?;
+        let (batch_energies, batch_grads) = chunk.evaluated(gpu, &pipelines, starting, timeout)?;
         energies.extend(batch_energies.iter().map(|&e| f64::from(e)));
         for (row, batch_row) in grads.chunks_mut(count).zip(batch_grads.chunks(batch)) {
             row[first..first + batch].iter_mut().zip(batch_row).for_each(|(g, &b)| *g = f64::from(b));
@@ -107,9 +125,10 @@ fn on_gpu(gpu: &Gpu, target: Arc<dyn Energy>, positions: &[f32], noise_variance:
     Ok(Evaluation { energies, grads })
 }
 
-/// A kernel that never moves: it evaluates energy and gradient at the start, which is all that is wanted here.
+/// A kernel that never moves: the energy, and its gradient where it is used, are evaluated at the start, which is all that is wanted here.
 #[derive(Debug)]
 struct AtRest {
+    uses_grad: bool,
     step_size: Schedule,
     noise: Option<Schedule>,
 }
@@ -137,7 +156,7 @@ impl Kernel for AtRest {
     }
 
     fn uses_grad(&self) -> bool {
-        true
+        self.uses_grad
     }
 
     fn noise_level(&self) -> Option<&Schedule> {

@@ -11,7 +11,7 @@ use crate::{
     Backend, Error, Result, Schedule, Start,
     chains::{Chains, CpuChains, GpuChains, OnProgress, Progress, Report},
     energy::{Bridge, Energy, Gaussian},
-    error::positive,
+    error::{countable, cut, positive},
     kernel::{Kernel, STAGE, Weighed},
     random::{Draws, Stream, key},
     start::spread,
@@ -155,20 +155,22 @@ impl AnnealedImportance {
 
     /// βₖ = k/n.
     pub fn linear(n: usize) -> Self {
+        let n = cut(n as u64);
         Self::new((1..=n).map(|k| k as f64 / n as f64).collect::<Vec<_>>())
     }
 
     /// βₖ from `first` to 1 in geometric progression: for a target much narrower than the base, where most of the change is at small β.
     pub fn geometric(first: f64, n: u64) -> Self {
         let schedule = Schedule::geometric(first, 1.0, n);
-        Self::new((0..n).map(|k| schedule.at(k)).collect::<Vec<_>>())
+        Self::new((0..cut(n)).map(|k| schedule.at(k)).collect::<Vec<_>>())
     }
 
     /// βₖ = (σ(d(2k/n − 1)) − σ(−d)) / (σ(d) − σ(−d)) with σ(t) = 1/(1 + exp(−t)): slow at both ends, the slower the larger d; Grosse,
     /// Ghahramani and Adams (2015) take d = 4.
     pub fn sigmoid(n: usize, d: f64) -> Self {
+        let n = cut(n as u64);
         let sigmoid = |t: f64| 1.0 / (1.0 + (-t).exp());
-        let beta = |k: usize| (sigmoid(d * (2.0 * k as f64 / n as f64 - 1.0)) - sigmoid(-d)) / (sigmoid(d) - sigmoid(-d));
+        let beta = |k: u64| (sigmoid(d * (2.0 * k as f64 / n as f64 - 1.0)) - sigmoid(-d)) / (sigmoid(d) - sigmoid(-d));
         Self::new((1..=n).map(|k| if k == n { 1.0 } else { beta(k) }).collect::<Vec<_>>())
     }
 
@@ -308,6 +310,7 @@ impl AnnealedImportance {
 
     fn validate(&self) -> Result<()> {
         let name = "path of annealed importance sampling";
+        countable(&format!("values of the {name}"), self.betas.len())?;
         self.betas.iter().try_for_each(|&beta| positive(name, beta).map(drop))?;
         if let Some(pair) = self.betas.windows(2).find(|pair| pair[0] > pair[1]) {
             return Err(Error::setting(name, format!("{} then {}", pair[0], pair[1]), "must rise"));

@@ -17,8 +17,14 @@ use naga::{
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
-use crate::{Error, Result, chains::rows::Rows, energy::Energy, kernel::Kernel};
-use message::last_cause;
+use crate::{
+    Error, Result,
+    chains::rows::Rows,
+    energy::{Call, Energy},
+    kernel::Kernel,
+};
+use embed::with_own_names;
+use message::{cause, place_of_return};
 pub(crate) use message::{render, shader_error};
 use params::{params_text, spread_params_text};
 pub(crate) use spread::Spread;
@@ -36,8 +42,15 @@ const MAX_UNIFORM: usize = (64 << 10) / 4;
 /// What is watched of chains, without constraints and with them.
 const WATCH: [&str; 2] = [include_str!("../shaders/watch/direct.wgsl"), include_str!("../shaders/watch/constrained.wgsl")];
 
+/// Clears the padding of a gradient, also of what is no number.
+const MASKED: &str =
+    "    (*grad)[BLOCKS - 1u] = select(Lane(0.0), (*grad)[BLOCKS - 1u], lane_mask(BLOCKS - 1u) != Lane(0.0));\n";
+
 /// What depends on the dimension, where one invocation runs a chain.
 const DIMENSION_PARTS: [&str; 2] = [include_str!("../shaders/whole_blocks.wgsl"), include_str!("../shaders/point.wgsl")];
+
+/// The prefix of names in users' own texts.
+const OWN: &str = "user";
 
 /// One WGSL text with a name.
 #[derive(Debug, Clone)]
@@ -57,6 +70,8 @@ impl Part {
 pub struct Composer {
     parts: Vec<Part>,
     generated: usize,
+    /// Stem, file and text of users' own texts.
+    own: Vec<[String; 3]>,
     running_index: bool,
 }
 
@@ -75,6 +90,22 @@ impl Composer {
             }
         }
         Ok(())
+    }
+
+    /// Adds a user's own text, whose names get a prefix that no part of this crate has; what calls it.
+    pub(crate) fn add_own(&mut self, stem: &str, file: &str, text: &str) -> Result<Call> {
+        match self.own.iter().find(|[other, ..]| other == stem) {
+            Some([_, other, known]) if known != text => {
+                let message = format!("its names begin with `{stem}_`, and so do those of another text, {other}; rename one");
+                return Err(shader_error(file, message));
+            }
+            Some(_) => {}
+            None => {
+                self.own.push([stem, file, text].map(str::to_owned));
+                self.parts.push(Part { name: file.into(), source: with_own_names(text, OWN) });
+            }
+        }
+        Ok(Call::new(stem, &[]).prefixed(OWN))
     }
 
     /// Says that jets read parameters, or add to their gradient, at an index that is no constant. Software Vulkan is several times slower
@@ -161,7 +192,8 @@ impl Program {
              fn own_steps(steps: u32) -> u32 {{ return {own_steps}; }}\n\
              const COLLECT = {collect};\nconst SCHEDULED = {scheduled};\nconst NOISY = {noisy};\n\
              fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\
-             fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{ return {energy_and_grad}; }}\n",
+             fn energy_and_grad(x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {{\n    \
+             let e = {energy_and_grad};\n{masked}    return e;\n}}\n",
             group = spread.group(),
             slots = kernel.slots(dim),
             variant = kernel.variant(),
@@ -184,6 +216,8 @@ impl Program {
             noisy = kernel.noise_level().is_some(),
             energy = call.energy("0u", "x"),
             energy_and_grad = call.energy_and_grad("0u", "x", "grad"),
+            // What a user's gradient leaves in the padding would move that of the position.
+            masked = if target.check_gradient() { MASKED } else { "" },
         );
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
@@ -309,8 +343,11 @@ fn parse(
     inspect(&module)?;
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|e| {
         // The innermost place comes first; labels of the validator speak of its own numbering.
-        let spans = e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect();
-        locate(spans, last_cause(e.as_inner()), Vec::new(), true)
+        let spans = match place_of_return(&module, e.as_inner()) {
+            Some(place) => vec![(place, String::new())],
+            None => e.spans().filter_map(|(span, _)| Some((span.to_range()?, String::new()))).collect(),
+        };
+        locate(spans, cause(e.as_inner()), Vec::new(), true)
     })?;
     Ok(Program { source, module, info, caches_params: false, shares: 1, group_chains: 64 })
 }

@@ -3,7 +3,7 @@
 //! A schedule is evaluated on the host in f64 and rounded to f32 once; the device reads a table. So the GPU and the CPU
 //! reference run on the same numbers, and a user's list costs no more than a constant.
 
-use crate::{Error, Result};
+use crate::{Error, Result, error::countable};
 
 /// A number for every step k = 0, 1, 2, …; after its last step a schedule stays at its final value.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -151,6 +151,7 @@ impl Schedule {
                 if values.is_empty() || each == 0 {
                     return Err(Error::setting(name, "an empty list", "must hold at least one value for at least one step"));
                 }
+                countable(&format!("values of the {name}"), values.len())?;
                 values.iter().try_for_each(|&value| check(name, value).map(drop))
             }
         }

@@ -11,13 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::Suite;
+use common::{Suite, cases};
 use ergodic::{
-    Backend, Chains, Collect, Error, Gpu, Schedule, Start,
+    AnnealedImportance, Backend, Base, Chains, Collect, Error, Gpu, Schedule, Start,
     chains::{GpuChains, Setup},
-    energy::{DoubleWell, Mixture},
-    kernel::{Hmc, Mala, Rwm, Ula},
+    energy::{Ackley, Conditioned, Constrained, DoubleWell, Energy, Gaussian, Mixture, Poisson},
+    kernel::{Annealed, Hmc, Ladder, Lattice, Mala, Rwm, Tempering, Ula},
     net::{Activation, Mlp},
+    rbm::{Ais, Rbm},
+    transform::Log,
     wgpu,
 };
 
@@ -41,12 +43,15 @@ fn main() -> std::process::ExitCode {
         .gpu("512 dimensions run within the default limits", high_dimension)
         .gpu("a buffer over the binding limit is cut into chunks with the same draws", chunks)
         .gpu("dispatches beyond the workgroup limit are folded", folded)
-        .gpu("any number of chains, and nothing is written past them", odd_counts)
+        .gpu("any number of chains", odd_counts)
+        .gpu("nothing is written past the chains, by any kernel", guard_words)
         .test("no adapter: an error that says what was tried", no_adapter)
         .gpu("a destroyed device is an error with the last good step", destroyed)
         .gpu("a timeout can be continued with the same result", timeout)
         .gpu("many steps in one call are cut into short slices", slices)
         .gpu("a memory budget is kept", budget)
+        .both("a memory budget is kept before anything is allocated", small_budget)
+        .test("absurd sizes are refused", absurd_sizes)
         .gpu("creating and dropping leaks nothing", leaks)
         .gpu("two threads on one device, and a drop with work in flight", threads)
         .gpu("a device that the program owns", from_parts)
@@ -219,11 +224,37 @@ fn odd_counts(gpu: Gpu) {
             assert_eq!(some[row * count..(row + 1) * count], all[row * 257..row * 257 + count], "{count}");
         }
     }
-    // One chain of one dimension takes 4 of the buffer's 16 bytes; the others are guard words.
-    let setup = Backend::gpu_of(gpu.clone()).chains(DoubleWell::new(1, 1.0).unwrap(), Mala::new(0.1)).count(1);
-    let mut chains = GpuChains::new(&gpu, setup).unwrap();
-    chains.advance(50).unwrap();
-    let buffer = chains.position_buffers()[0].clone();
+}
+
+/// Buffers are of whole pairs of words, and of four at least: odd numbers of chains and dimensions leave guard words.
+fn guard_words(gpu: Gpu) {
+    let mut cases: Vec<_> = cases::kernels().into_iter().map(|(_, kernel)| (kernel, false)).collect();
+    cases.push((Arc::new(Lattice::new(2)), true));
+    for (kernel, counts) in cases {
+        for (dim, count) in [(1, 1), (1, 65), (1, 257), (3, 63)] {
+            let target: Arc<dyn Energy> = match counts {
+                true => Arc::new(Poisson::new(dim, 3.5).unwrap()),
+                false => Arc::new(Gaussian::standard(dim)),
+            };
+            let start = Start::point([if counts { 2.0 } else { 0.5 }]);
+            let setup = Backend::gpu_of(gpu.clone()).chains_of(target, kernel.clone()).count(count).start(start);
+            let mut chains = GpuChains::new(&gpu, setup).unwrap();
+            // Round the ring of buffers.
+            for _ in 0..4 {
+                chains.advance(5).unwrap();
+                let words = words(&gpu, chains.position_buffers()[0]);
+                let (own, guard) = words.split_at(dim * count);
+                let what = format!("{} {dim} {count}", kernel.name());
+                assert_eq!(own, chains.positions().unwrap(), "{what}");
+                assert!(own.iter().all(|&x| x != 0.0) || counts, "{what}: {own:?}");
+                assert!(!guard.is_empty() && guard.iter().all(|&word| word == 0.0), "{what}: {guard:?}");
+            }
+        }
+    }
+}
+
+/// Everything in a buffer.
+fn words(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<f32> {
     let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: buffer.size(),
@@ -231,14 +262,11 @@ fn odd_counts(gpu: Gpu) {
         mapped_at_creation: false,
     });
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(&buffer, 0, &staging, 0, buffer.size());
+    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
     gpu.queue().submit([encoder.finish()]);
     staging.map_async(wgpu::MapMode::Read, .., |_| {});
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let words: Vec<f32> = bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..).unwrap());
-    assert_eq!(words[0], chains.positions().unwrap()[0]);
-    assert_ne!(words[0], 0.0);
-    assert!(words.len() > 1 && words[1..].iter().all(|&word| word == 0.0), "{words:?}");
+    bytemuck::pod_collect_to_vec(&staging.get_mapped_range(..).unwrap())
 }
 
 fn no_adapter() {
@@ -324,6 +352,59 @@ fn budget(gpu: Gpu) {
     assert!(resident() < before + (1 << 30));
     let setup = Backend::gpu_of(gpu).chains(ring(), Rwm::new(0.5)).count(1024).memory_budget(64 << 20);
     setup.build().unwrap().advance(3).unwrap();
+}
+
+/// Their starts alone would take 16 GiB, more than this machine may have.
+fn small_budget(backend: Backend) {
+    let before = resident();
+    let setup = backend.chains(ring(), Mala::new(0.1)).memory_budget(1 << 20);
+    let e = build(setup.clone().count(1 << 31)).unwrap_err();
+    assert!(matches!(e, Error::Limit { asked, allowed: 0x10_0000, .. } if asked > 1 << 34), "{e}");
+    assert!(resident() < before + (1 << 28));
+    // A checkpoint is not even read.
+    let e = setup.clone().count(1 << 31).resume("no such file").unwrap_err();
+    assert!(matches!(e, Error::Limit { .. }), "{e}");
+    setup.count(64).build().unwrap().advance(3).unwrap();
+}
+
+/// Everything that makes as many numbers as an argument says.
+fn absurd_sizes() {
+    let limit = |what: &str, found: Option<Error>| {
+        assert!(matches!(found, Some(Error::Limit { .. })), "{what}: {found:?}");
+    };
+    let cpu = Backend::cpu();
+    let built = |target: Arc<dyn Energy>| build(cpu.chains_of(target, Arc::new(Rwm::new(0.5))).count(2)).err();
+    let rbm = Rbm::for_data(&[0.5; 4], 2, 0.1, 1).unwrap();
+    for n in [usize::MAX, (1 << 24) + 1] {
+        limit("standard Gaussian", built(Arc::new(Gaussian::standard(n))));
+        limit("Ackley", built(Arc::new(Ackley::new(n))));
+        let wells = Arc::new(DoubleWell::new(n, 1.0).unwrap());
+        limit("double well", built(wells.clone()));
+        limit("conditioned energy", Conditioned::new(wells.clone(), [(0, 1.0)]).err());
+        limit("constrained energy", built(Arc::new(Constrained::new(wells, 0..n, Log::above(0.0)).unwrap())));
+        limit("ring", Mixture::ring(n, 4.0, 0.5).err());
+        limit("rows of a grid", Mixture::grid(n, 0, 1.0, 0.5).err());
+        limit("columns of a grid", Mixture::grid(1, n, 1.0, 0.5).err());
+        limit("grid", Mixture::grid(1 << 13, n / (1 << 12), 1.0, 0.5).err());
+        limit("network", Mlp::new(2, &[n], Activation::Silu, 1).err());
+        limit("deep network", Mlp::new(2, &[n.min(1 << 12); 3], Activation::Silu, 1).err());
+        limit("Boltzmann machine", Rbm::for_data(&[0.5; 4], n, 0.1, 1).err());
+        limit("real Boltzmann machine", Rbm::for_reals(&[0.5; 4], &[1.0; 4], n, 0.1, 1).err());
+        limit("inverse temperatures", Ais::new(n, 2).run(&rbm, 1).err());
+        let levels = Annealed::geometric(1.0, 0.01, n as u64, 1, 2e-5);
+        limit("noise levels", build(cpu.chains(ring(), levels).count(2)).err());
+        let ladder = Tempering::new(Rwm::new(0.5), Ladder::geometric(10.0, n as u64));
+        assert!(matches!(build(cpu.chains(ring(), ladder).count(64)), Err(Error::Setting { .. })), "ladder");
+        for path in
+            [AnnealedImportance::linear(n), AnnealedImportance::geometric(1e-3, n as u64), AnnealedImportance::sigmoid(n, 4.0)]
+        {
+            let base = Base::normal([0.0, 0.0], [1.0]).unwrap();
+            limit("path", path.chains(2).forward(&cpu, ring(), &base, Arc::new(Rwm::new(0.5))).err());
+        }
+        // These are a formula, and may be as long as they like.
+        let slow = Rwm::new(Schedule::geometric(0.5, 0.1, n as u64));
+        build(cpu.chains(ring(), slow).count(2)).unwrap().advance(3).unwrap();
+    }
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not say.

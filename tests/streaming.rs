@@ -13,7 +13,7 @@ use common::{Suite, streaming::moments_against_positions};
 use ergodic::{
     Backend, Chains, Collect, Error, Report, Start,
     chains::{Ended, Goal, Phase, Progress, Quantity, Setup},
-    energy::{Energy, Gaussian, Mixture, Params},
+    energy::{Banana, Energy, Gaussian, Mixture, Params},
     kernel::{Hmc, Mala, Rwm},
 };
 
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         .both("nested_rhat_sees_separate_modes", nested_rhat_sees_separate_modes)
         .both("superchains_share_a_start", superchains_share_a_start)
         .both("what_is_undefined_says_why", what_is_undefined_says_why)
+        .both("what_cannot_be_trusted_is_named", what_cannot_be_trusted_is_named)
         .both("e_bfmi_of_a_gaussian_is_one", e_bfmi_of_a_gaussian_is_one)
         .both("failures_show_where_they_happened", failures_show_where_they_happened)
         .both("progress_tells_how_far", progress_tells_how_far)
@@ -223,8 +224,28 @@ fn what_is_undefined_says_why(backend: Backend) {
     assert!(at_one_point.notes.iter().any(|note| note.contains("started at one point")), "{at_one_point}");
     let together = report(backend.chains(gaussian(), Rwm::new(0.5)).count(8).superchains(1));
     assert!(together.coordinates[0].rhat.is_none() && together.notes.iter().any(|note| note.contains("one superchain")));
-    let sound = report(backend.chains(gaussian(), Rwm::new(0.5)).count(8));
+    let sound = built(backend.chains(gaussian(), Rwm::new(1.0)).count(8)).collect(Collect::draws(2_000)).unwrap();
     assert!(sound.notes.is_empty(), "{sound}");
+}
+
+/// Chains that stay near their starts; trajectories that overflow in the tails of a banana, where the step size that suits the rest of it
+/// is too large.
+fn what_cannot_be_trusted_is_named(backend: Backend) {
+    let slow = built(backend.chains(gaussian(), Rwm::new(0.01)).count(64)).collect(Collect::draws(50)).unwrap();
+    assert!(slow.notes.iter().any(|note| note.contains("the chains have not mixed")), "{slow}");
+    assert!(slow.to_string().contains("above 1.1"), "{slow}");
+
+    let banana = |kernel| built(backend.chains(Banana::new(), kernel).count(256)).collect(Collect::draws(200)).unwrap();
+    let unstable = banana(Hmc::adaptive());
+    let expected = "of the transitions failed: chains hardly come to, or leave, the places where that happens, and the draws may lack them; \
+                    aim at a higher acceptance than 0.8 (adaptive_to)";
+    assert!(unstable.notes.iter().any(|note| note.contains(expected)), "{unstable}");
+    let stable = banana(Hmc::adaptive_to(0.98));
+    assert!(stable.notes.is_empty(), "{stable}");
+    // The warm-up's own failures do not count.
+    assert!(!stable.adaptation.as_ref().unwrap().failures.is_empty(), "{stable}");
+    let sd = stable.coordinates[1].sd;
+    assert!((sd - 19f64.sqrt()).abs() < 5.0 * stable.coordinates[1].mcse_sd.unwrap(), "{stable}");
 }
 
 /// H changes from draw to draw by the difference of two kinetic energies, each of variance d/2, independent where trajectories

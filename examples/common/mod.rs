@@ -18,9 +18,13 @@ pub mod canvas;
 pub mod density;
 pub mod panel;
 
-use std::{ops::ControlFlow, path::PathBuf};
+use std::{
+    fs::OpenOptions,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ergodic::{Backend, Gpu, chains::Progress};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,7 +51,7 @@ pub struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Write the figures to this file as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = writable)]
     pub json: Option<PathBuf>,
     /// Number of chains [default: as many as suit the backend]
     #[arg(long)]
@@ -64,6 +68,16 @@ pub struct Options {
 struct CommandLine {
     #[command(flatten)]
     options: Options,
+}
+
+/// A file that can be written at the end of a long run: that is found out at its beginning.
+fn writable(path: &str) -> std::io::Result<PathBuf> {
+    let is_new = !Path::new(path).exists();
+    OpenOptions::new().create(true).append(true).open(path)?;
+    if is_new {
+        std::fs::remove_file(path)?;
+    }
+    Ok(path.into())
 }
 
 impl Options {
@@ -96,6 +110,20 @@ impl Options {
     /// The number of chains: as asked for, else `on_gpu` or `on_cpu`.
     pub fn count(&self, backend: &Backend, on_gpu: usize, on_cpu: usize) -> usize {
         self.chains.unwrap_or(if backend.gpu().is_some() { on_gpu } else { on_cpu })
+    }
+
+    /// Refuses `--chains` where that is no choice.
+    pub fn fixed_chains(&self, why: &str) -> Result<()> {
+        ensure!(self.chains.is_none(), "this example takes no --chains: {why}");
+        Ok(())
+    }
+
+    /// Refuses fewer chains than the example can go by.
+    pub fn at_least(&self, least: usize, why: &str) -> Result<()> {
+        match self.chains {
+            Some(chains) if chains < least => bail!("--chains {chains}: at least {} are needed, {why}", thousands(least)),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the figures where `--json` asks for it, then fails if a check did: (whether it holds, what it says).

@@ -206,6 +206,7 @@ fn of_parts(a: &[f32], b: &[f32], distance: impl Fn(&[f32], &[f32]) -> f64) -> f
 fn main() -> Result<()> {
     let own = Own::parse();
     let (options, data) = (&own.options, own.data);
+    options.at_least(PARTS * COMPARED, "as many samples as are compared with the data")?;
     let backend = options.open()?;
     let begun = Instant::now();
     let schedule = NoiseSchedule::linear(STEPS, 1e-4, 0.02)?;
@@ -221,19 +222,17 @@ fn main() -> Result<()> {
     let few = options.quick && !own.exact;
     let sampler = own.sampler.unwrap_or(if few { Back::Ddim } else { Back::Ancestral });
     let Way { kernel, reverse, start, steps, scale } = way(sampler, &schedule)?;
-    let chains = options
-        .count(
-            &backend,
-            if few {
-                PARTS * COMPARED
-            } else if options.quick {
-                16_384
-            } else {
-                65_536
-            },
-            PARTS * COMPARED,
-        )
-        .max(PARTS * COMPARED);
+    let chains = options.count(
+        &backend,
+        if few {
+            PARTS * COMPARED
+        } else if options.quick {
+            16_384
+        } else {
+            65_536
+        },
+        PARTS * COMPARED,
+    );
     let title = format!("Diffusion: {} become noise, and noise becomes {0}", data.name());
     let name = format!("{sampler:?}").to_lowercase();
     let says = format!("{score} score; {name}, {} steps; {} samples", thousands(steps as usize), thousands(chains));

@@ -66,6 +66,7 @@ struct Energies {
 
 fn main() -> Result<()> {
     let options = Options::read("What do an energy and a diffusion learn from 1,500 handwritten digits?");
+    options.fixed_chains("as many samples are drawn as the pictures show")?;
     let backend = options.open()?;
     let (begun, seed) = (Instant::now(), options.seed);
     // Steps of training of the energy and of the diffusion, Langevin steps at each level, samples.

@@ -108,6 +108,7 @@ fn draw(panel: &mut Panel<'_>, family: &Family, law: &Law, values: &[f32], bar: 
 
 fn main() -> Result<()> {
     let options = Options::read("Do chains in free coordinates come to every family's exact law?");
+    options.at_least(100, "so that the tests of whole numbers expect ten in more than one place")?;
     let backend = options.open()?;
     let draws =
         if options.quick { options.count(&backend, 200_000, 50_000) } else { options.count(&backend, 1_000_000, 200_000) };

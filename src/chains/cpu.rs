@@ -63,13 +63,23 @@ pub struct CpuChains {
     saved: Instant,
 }
 
+/// Bytes of a chain: its state, its start in f32, and the moments of a collection.
+fn bytes_a_chain(setup: &Setup) -> u64 {
+    let dim = setup.target.dim();
+    let watched = Rows::new(dim, &*setup.kernel).watched();
+    let structs = size_of::<State>() + size_of::<Gathered>() + size_of::<Weight>() + size_of::<End>();
+    (structs + 8 * (3 * dim + 2 * watched) + 4 * dim) as u64
+}
+
 impl CpuChains {
     /// Checks the setup and evaluates the energy where the chains start.
     ///
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(setup: Setup) -> Result<Self> {
-        let (start, starts_at_one_point) = setup.check()?;
+        setup.check_settings()?;
+        setup.check_budget(bytes_a_chain(&setup))?;
+        let (start, starts_at_one_point) = setup.starts()?;
         let mut chains = Self::without_states(setup)?;
         chains.states = chains.states_at(&start)?;
         chains.starts_at_one_point = starts_at_one_point;
@@ -114,7 +124,7 @@ impl CpuChains {
         let (dim, chains) = (target.dim(), setup.chains);
         let momenta = if kernel.carries_momentum() { setup.momenta() } else { Vec::new() };
         if target.check_gradient() && kernel.uses_grad() {
-            check::gradient_of_twin(target, start, chains, setup.seed)?;
+            check::twin(target, start, chains, setup.seed)?;
         }
         let at_start = |chain: usize| {
             let mut state = State::zeros(dim);
@@ -263,7 +273,11 @@ impl Collecting for CpuChains {
     }
 
     fn report_of(&self, moments: &Moments) -> Report {
-        self.report_since(&self.clock.since(&self.begun)).with_moments(moments, self.starts_at_one_point)
+        self.report_since(&self.clock.since(&self.begun)).with_moments(
+            moments,
+            self.starts_at_one_point,
+            self.clock.steps - self.warmed_up.steps,
+        )
     }
 }
 

@@ -82,18 +82,19 @@ impl GpuChains {
     /// # Errors
     /// As [`Setup::build`].
     pub fn new(gpu: &Gpu, setup: Setup) -> Result<Self> {
-        let (start, starts_at_one_point) = setup.check()?;
-        let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
+        setup.check_settings()?;
+        let chunk_sizes = chunk_sizes(gpu, &setup)?;
+        let (start, starts_at_one_point) = setup.starts()?;
+        let mut chains = Self::without_state(gpu, setup, chunk_sizes.len())?;
         chains.starts_at_one_point = starts_at_one_point;
         chains.evaluate_start(&start, &chunk_sizes)?;
         Ok(chains)
     }
 
-    /// Compiles the program; the chains have no state yet. And the chains of each chunk.
-    fn without_state(gpu: &Gpu, setup: Setup) -> Result<(Self, Vec<usize>)> {
+    /// Compiles the program; the chains, in so many chunks, have no state yet.
+    fn without_state(gpu: &Gpu, setup: Setup, chunks: usize) -> Result<Self> {
         let rows = Rows::new(setup.target.dim(), &*setup.kernel);
-        let chunk_sizes = chunk_sizes(gpu, &setup, &rows)?;
-        let ring = chunk::ring(chunk_sizes.len());
+        let ring = chunk::ring(chunks);
         let pipelines = Pipelines::new(gpu, setup.target.clone(), setup.kernel.clone(), setup.is_scheduled())?;
         let device = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY).then_some(Duration::ZERO);
         let clock = Clock { device, steps: setup.first_step, ..Clock::default() };
@@ -106,7 +107,7 @@ impl GpuChains {
             moments: Moments::new(rows.watched(), 0, 1).into(),
             open_draws: 0,
         };
-        let chains = Self {
+        Ok(Self {
             gpu: gpu.clone(),
             at,
             spare: None,
@@ -123,8 +124,7 @@ impl GpuChains {
             step_cap: MAX_STEPS,
             salt: 0,
             saved: Instant::now(),
-        };
-        Ok((chains, chunk_sizes))
+        })
     }
 
     /// The state's coordinates, `[dim][chain]`.
@@ -297,7 +297,8 @@ impl Collecting for GpuChains {
     }
 
     fn report_of(&self, moments: &Moments) -> Report {
-        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point)
+        let counted = self.at.clock.steps - self.at.warmed_up.steps;
+        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point, counted)
     }
 }
 

@@ -130,7 +130,7 @@ impl Setup {
         Self { slice, ..self }
     }
 
-    /// Bytes of device memory that the run may take; no limit but the device's unless said.
+    /// Bytes of device memory, on the CPU reference of host memory, that the chains may take; no limit but the device's unless said.
     pub fn memory_budget(self, bytes: u64) -> Self {
         Self { memory_budget: Some(bytes), ..self }
     }
@@ -211,10 +211,19 @@ impl Setup {
         self.checkpoint.as_ref().filter(|plan| saved.elapsed() >= plan.every).map(|plan| plan.path.as_path())
     }
 
-    /// The start in free coordinates, `[dim][chain]`, once everything that can be checked without a device has been; and whether all
-    /// chains start at one point.
-    pub(crate) fn check(&self) -> Result<(Vec<f32>, bool)> {
-        self.check_settings()?;
+    /// Refuses chains that take more than the memory budget.
+    pub(crate) fn check_budget(&self, bytes_a_chain: u64) -> Result<()> {
+        let asked = (self.chains as u64).saturating_mul(bytes_a_chain);
+        match self.memory_budget {
+            Some(allowed) if asked > allowed => {
+                Err(Error::Limit { what: "bytes of chains".into(), asked, allowed, limit: "the memory budget".into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The start in free coordinates, `[dim][chain]`, of settings that were checked; and whether all chains start at one point.
+    pub(crate) fn starts(&self) -> Result<(Vec<f32>, bool)> {
         // A superchain starts where its first chain would.
         let superchains = self.superchains.unwrap_or(self.chains);
         let size = self.chains / superchains;

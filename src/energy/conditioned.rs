@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    error::finite,
+    error::{countable, finite},
     program::{Composer, lanes},
     random::{Draws, Stream, key},
 };
@@ -48,10 +48,10 @@ impl Conditioned {
     ///
     /// # Errors
     /// [`Error::Setting`] where a coordinate is none of the energy's or stands there twice, where a value is not finite, or where no
-    /// coordinate is left free; [`Error::Unsupported`] where the energy is constrained.
+    /// coordinate is left free; [`Error::Limit`] beyond 2²⁴ dimensions; [`Error::Unsupported`] where the energy is constrained.
     pub fn new(energy: Arc<dyn Energy>, held: impl IntoIterator<Item = (usize, f64)>) -> Result<Self> {
         unconstrained("conditioned energy", std::slice::from_ref(&energy))?;
-        let dim = energy.dim();
+        let dim = countable("dimension of the conditioned energy", energy.dim())?;
         let mut values = vec![None; dim];
         for (coordinate, value) in held {
             let name = "coordinate that is held";

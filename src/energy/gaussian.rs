@@ -3,7 +3,7 @@
 use super::{Call, Energy, Params, whitened};
 use crate::{
     Error, Result,
-    error::{finite, positive},
+    error::{cut, finite, positive},
     program::Composer,
 };
 
@@ -35,7 +35,9 @@ pub struct Gaussian {
 impl Gaussian {
     /// Mean zero and covariance one, of `dim` coordinates.
     pub fn standard(dim: usize) -> Self {
-        Self { dim, is_full: false, params: [vec![0.0; dim], vec![1.0; dim]].concat() }
+        // A dimension beyond all reason is refused when chains are built.
+        let coordinates = cut(dim as u64) as usize;
+        Self { dim, is_full: false, params: [vec![0.0; coordinates], vec![1.0; coordinates]].concat() }
     }
 
     /// With standard deviation `sd` > 0 in every direction.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Call, Convex, Energy, Gaussian, Params};
 use crate::{
     Error, Result,
-    error::{finite, positive},
+    error::{countable, finite, positive},
     program::Composer,
 };
 
@@ -80,8 +80,9 @@ impl Mixture {
     /// `components` Gaussians of equal weight and standard deviation `sd` on a circle of `radius` in the plane.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a number is out of range.
+    /// [`Error::Setting`] where a number is out of range; [`Error::Limit`] of more than 2²⁴ components.
     pub fn ring(components: usize, radius: f64, sd: f64) -> Result<Self> {
+        countable("components of the mixture", components)?;
         let angle = |j: usize| std::f64::consts::TAU * j as f64 / components as f64;
         let means: Vec<_> = (0..components).map(|j| vec![radius * angle(j).cos(), radius * angle(j).sin()]).collect();
         Self::new(&vec![1.0; components], &means, &vec![sd; components])
@@ -91,8 +92,11 @@ impl Mixture {
     /// centred at the origin.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a number is out of range.
+    /// [`Error::Setting`] where a number is out of range; [`Error::Limit`] of more than 2²⁴ components.
     pub fn grid(rows: usize, columns: usize, spacing: f64, sd: f64) -> Result<Self> {
+        [rows, columns, rows.saturating_mul(columns)]
+            .iter()
+            .try_for_each(|&n| countable("components of the grid", n).map(drop))?;
         let at = |i: usize, n: usize| spacing * (i as f64 - 0.5 * (n as f64 - 1.0));
         let means: Vec<_> = (0..rows).flat_map(|i| (0..columns).map(move |j| vec![at(j, columns), at(i, rows)])).collect();
         Self::new(&vec![1.0; means.len()], &means, &vec![sd; means.len()])

@@ -35,13 +35,14 @@ use scan::{MAX_BYTES, Mistake};
 /// ```
 ///
 /// A `Point` is `array<Lane, BLOCKS>`, where a `Lane` is `vec2<f32>` for one or two dimensions and `vec4<f32>` for more. The
-/// padding of the last lane is zero and must be left zero in the gradient (multiply by `lane_mask(b)`). `param(at + i)` is parameter
+/// padding of the last lane is zero; what a gradient has there is not used (multiply by `lane_mask(b)` in sums). `param(at + i)` is parameter
 /// i, `param_lane(at + i, b)` are DIM parameters as lanes, `coordinate(x, i)` and `set_coordinate(grad, i, v)` are single
 /// coordinates, `for (var b = 0u; b < blocks(); b++)` goes over the lanes. A NaN or an energy below −10³⁰ is a failed transition, an
 /// energy of +∞ (`infinity()`) the outside of the support; where that has bounds, [`Compose::constrain`](super::Compose::constrain) takes
 /// the chains into free coordinates.
 ///
-/// Before each run with a kernel that uses gradients, the gradient is compared with differences of the energy at random points.
+/// Before each run with a kernel that uses gradients, the energies of the two functions are compared at random points, and the gradient with
+/// differences of the energy.
 ///
 /// Only functions, constants, structs and aliases are allowed, of up to 1 MiB of text. Entry points, variables and bindings at
 /// module scope, overrides, directives, atomics, barriers, textures, recursion, writes to `x`, and loops without a way out are
@@ -100,7 +101,11 @@ impl WgslEnergy {
         &self.text
     }
 
-    fn checked(self) -> Result<Self> {
+    fn checked(mut self) -> Result<Self> {
+        // Some editors begin a file with a byte order mark, which is no part of the text.
+        if let Some(text) = self.text.strip_prefix('\u{feff}') {
+            self.text = text.into();
+        }
         let Self { stem, file, dim, text, .. } = &self;
         let starts_well = stem.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || !stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') || stem.len() > 64 {
@@ -141,8 +146,7 @@ impl Energy for WgslEnergy {
     }
 
     fn compose(&self, program: &mut Composer) -> Result<Call> {
-        program.add(&self.file, &self.text)?;
-        Ok(Call::new(&self.stem, &[]))
+        program.add_own(&self.stem, &self.file, &self.text)
     }
 
     /// There is no twin: NaN.

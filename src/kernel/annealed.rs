@@ -1,7 +1,11 @@
 //! Annealed Langevin dynamics.
 
 use super::{Info, Kernel, State, Step};
-use crate::{Error, Result, Schedule, energy::Energy, error::positive};
+use crate::{
+    Error, Result, Schedule,
+    energy::Energy,
+    error::{cut, positive},
+};
 
 /// Annealed Langevin dynamics (Song and Ermon 2019, Algorithm 1): at each of the noise levels σ₁ > … > σ_L a number of
 /// steps x′ = x − h ∇E_σ(x) + √(2hT) z, where E_σ is the energy of the density convolved with N(0, σ²I). One gradient a
@@ -28,7 +32,7 @@ impl Annealed {
     /// With `count` noise levels in geometric progression from `from` down to `to`.
     pub fn geometric(from: f64, to: f64, count: u64, each: u64, epsilon: f64) -> Self {
         let levels = Schedule::geometric(from, to, count);
-        Self::new((0..count).map(|i| levels.at(i)).collect::<Vec<_>>(), each, epsilon)
+        Self::new((0..cut(count)).map(|i| levels.at(i)).collect::<Vec<_>>(), each, epsilon)
     }
 
     /// Steps until the last one at the last level.

@@ -44,7 +44,7 @@ impl Composer {
         let names: HashSet<_> = texts.iter().flat_map(|(_, text)| declared(text)).collect();
         let prefix = self.unique("embedded");
         for (name, text) in &texts {
-            self.add(&format!("{prefix}_{name}"), &renamed(text, &names, &prefix))?;
+            self.add(&format!("{prefix}_{name}"), &renamed(text, &names, &prefix, false))?;
         }
         Ok(Embedded { call: call.prefixed(&prefix), prefix })
     }
@@ -76,11 +76,17 @@ fn declared(text: &str) -> Vec<&str> {
     names
 }
 
-/// A text with a prefix before each of these names, but for members of the same name.
-fn renamed(text: &str, names: &HashSet<&str>, prefix: &str) -> String {
+/// A text with a prefix before all names that it declares, members of the same name included.
+pub(super) fn with_own_names(text: &str, prefix: &str) -> String {
+    renamed(text, &declared(text).into_iter().collect(), prefix, true)
+}
+
+/// A text with a prefix before each of these names; before members of the same name, which may be those of another part's struct, only
+/// where told.
+fn renamed(text: &str, names: &HashSet<&str>, prefix: &str, members: bool) -> String {
     let (mut out, mut copied, mut is_member) = (String::new(), 0, false);
     for (kind, word, at) in tokens(text) {
-        if kind == Kind::Word && !is_member && names.contains(word) {
+        if kind == Kind::Word && (members || !is_member) && names.contains(word) {
             out += &text[copied..at];
             out += prefix;
             out.push('_');
@@ -101,11 +107,17 @@ mod tests {
                     fn f(k2: S, x: A) -> A { const inner = k; return k2.k2 + x.v * f2(inner, v); }";
         let names = declared(text);
         assert_eq!(names, ["A", "k", "v", "S", "f"]);
-        let out = renamed(text, &names.into_iter().collect(), "p");
+        let out = renamed(text, &names.into_iter().collect(), "p", false);
         assert_eq!(
             out,
             "alias p_A = f32; /* fn no() { */ const p_k = 1.0; var<private> p_v: p_A;\n// fn not(\nstruct p_S { k2: p_A }\n\
              fn p_f(k2: p_S, x: p_A) -> p_A { const inner = p_k; return k2.k2 + x.v * f2(inner, p_v); }"
+        );
+        // A member of a user's struct is declared under its name, too.
+        let text = "const a_b = 1.0; struct a_S { a_b: f32 } fn a_f(s: a_S) -> f32 { return s.a_b * a_b; }";
+        assert_eq!(
+            with_own_names(text, "p"),
+            "const p_a_b = 1.0; struct p_a_S { p_a_b: f32 } fn p_a_f(s: p_a_S) -> f32 { return s.p_a_b * p_a_b; }"
         );
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, ops::Range};
 
-use naga::valid::{ExpressionError, FunctionError};
+use naga::{
+    Block, Expression, Handle, Module, Statement,
+    valid::{ExpressionError, FunctionError, ValidationError},
+};
 
 use crate::Error;
 
@@ -11,13 +14,35 @@ pub(crate) fn shader_error(part: &str, message: String) -> Error {
     Error::Shader { part: part.into(), line: 0, column: 0, rendered: format!("error in `{part}`: {message}"), message }
 }
 
-/// The innermost cause of a validation error, without the numbers by which the validator names things.
-pub(super) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
+/// Where a function returns what is not of its result type: the validator points to where that was computed.
+pub(super) fn place_of_return(module: &Module, error: &ValidationError) -> Option<Range<usize>> {
+    let ValidationError::Function { handle, source, .. } = error else { return None };
+    let FunctionError::InvalidReturnType { expression: Some(value), .. } = source else { return None };
+    returns(&module.functions[*handle].body, *value)
+}
+
+/// The place of the statement that returns a value.
+fn returns(block: &Block, returned: Handle<Expression>) -> Option<Range<usize>> {
+    block.span_iter().find_map(|(statement, span)| match statement {
+        Statement::Return { value } if *value == Some(returned) => span.to_range(),
+        Statement::Block(block) => returns(block, returned),
+        Statement::If { accept, reject, .. } => returns(accept, returned).or_else(|| returns(reject, returned)),
+        Statement::Switch { cases, .. } => cases.iter().find_map(|case| returns(&case.body, returned)),
+        Statement::Loop { body, continuing, .. } => returns(body, returned).or_else(|| returns(continuing, returned)),
+        _ => None,
+    })
+}
+
+/// The innermost cause of a validation error, in words that need no knowledge of the validator.
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    if let Some(FunctionError::InvalidReturnType { .. }) = cause.downcast_ref() {
+    if let Some(FunctionError::InvalidReturnType { expression, .. }) = cause.downcast_ref() {
+        if expression.is_some() {
+            return "what is returned is not of the function's result type".into();
+        }
         return "the function does not return a value of its result type at the end of every path".into();
     }
     if let Some(ExpressionError::InvalidBinaryOperandTypes { op, .. }) = cause.downcast_ref() {
@@ -29,7 +54,11 @@ pub(super) fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
             && word.len() > 2
             && word[1..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
     };
-    cause.to_string().split(' ').filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ")
+    let said = cause.to_string();
+    if let Some((what, _)) = said.split_once(" requires the `naga::valid::Capabilities") {
+        return format!("{what} is not possible here: not every device has that. Compute with f32, i32, u32 and bool");
+    }
+    said.split(' ').filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Text for a terminal: a tab takes four columns, and control characters are shown, not obeyed.

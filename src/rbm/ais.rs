@@ -14,7 +14,9 @@ use super::{
     softplus,
 };
 use crate::{
-    Backend, Error, LogMean, Result, log_mean_exp,
+    Backend, Error, LogMean, Result,
+    error::{countable, cut},
+    log_mean_exp,
     random::{Stream, key},
 };
 
@@ -62,6 +64,7 @@ pub struct Ais {
 impl Ais {
     /// `chains` chains through evenly spaced inverse temperatures in so many steps.
     pub fn new(temperatures: usize, chains: usize) -> Self {
+        let temperatures = cut(temperatures as u64);
         Self::with_betas((0..=temperatures).map(|k| k as f64 / temperatures as f64), chains)
     }
 
@@ -90,8 +93,9 @@ impl Ais {
     ///
     /// # Errors
     /// [`Error::Setting`] where there are fewer than two chains, or the inverse temperatures do not rise from 0 to 1;
-    /// [`Error::Shape`] where there is not one base rate a visible unit.
+    /// [`Error::Limit`] of more than 2²⁴ of these; [`Error::Shape`] where there is not one base rate a visible unit.
     pub fn run(&self, rbm: &Rbm, seed: u64) -> Result<LnZ> {
+        countable("inverse temperatures", self.betas.len())?;
         let rising = self.betas.windows(2).all(|pair| pair[0] < pair[1]);
         if !(rising && self.betas.first() == Some(&0.0) && self.betas.last() == Some(&1.0)) {
             return Err(Error::setting("inverse temperatures", self.betas.len(), "must rise from 0 to 1, in one step or more"));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result, Schedule,
-    error::{finite, positive},
+    error::{countable, finite, positive},
     random::{Stream, key, normal_pair, shuffled, threefry},
 };
 
@@ -143,20 +143,22 @@ impl Rbm {
     /// hundred, and weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::new`].
+    /// As [`Rbm::new`]; [`Error::Limit`] of more than 2²⁴ weights.
     pub fn for_data(means: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
+        countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let bias: Vec<_> = means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln() as f32).collect();
-        Self::new(normals(means.len().saturating_mul(hidden), spread, seed), bias, vec![0.0; hidden])
+        Self::new(normals(means.len() * hidden, spread, seed), bias, vec![0.0; hidden])
     }
 
     /// A machine to train on real data with these means and whose units have these standard deviations given the hidden ones: visible
     /// biases are the means, weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::gaussian`].
+    /// As [`Rbm::gaussian`]; [`Error::Limit`] of more than 2²⁴ weights.
     pub fn for_reals(means: &[f64], sds: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
+        countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let cast = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
-        let weights = normals(means.len().saturating_mul(hidden), spread, seed);
+        let weights = normals(means.len() * hidden, spread, seed);
         Self::gaussian(weights, cast(means), vec![0.0; hidden], cast(sds))
     }
 }

@@ -7,8 +7,8 @@ use crate::{VALLEY, common::Suite, edited, refusal, valley, with_statement};
 use ergodic::{
     Backend, Error, Gpu, Result, Start,
     chains::Chains,
-    energy::{Call, Energy, Params, WgslEnergy},
-    kernel::{Hmc, Mala, Rwm},
+    energy::{Call, Compose, Energy, Gaussian, Params, WgslEnergy},
+    kernel::{Hmc, Kernel, Mala, Rwm, Ula, Underdamped},
     program::Composer,
 };
 
@@ -101,7 +101,53 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
             Backend::gpu_of(gpu).chains(valley(text).unwrap(), Rwm::new(0.5)).count(64).build().unwrap();
         });
     }
+    for (name, (old, new)) in [
+        ("one more", ("return valley_energy(at, x);", "return valley_energy(at, x) + 1.0;")),
+        ("a part", ("return valley_energy(at, x);", "return param(at) * d * d;")),
+        ("one percent more", ("return valley_energy(at, x);", "return 1.01 * valley_energy(at, x);")),
+        ("outside of the support in one", ("return param(at)", "if (p.x < 0.0) { return infinity(); } return param(at)")),
+    ] {
+        let text = match name {
+            // The energy that comes with the gradient knows no support.
+            "outside of the support in one" => {
+                edited("return valley_energy(at, x);", "return param(at) * d * d + (1.0 - p.x) * (1.0 - p.x);")
+                    .replacen(old, new, 1)
+            }
+            _ => edited(old, new),
+        };
+        suite = suite.gpu(format!("energies::{name}"), move |gpu| {
+            let setup = |kernel| Backend::gpu_of(gpu.clone()).chains_of(Arc::new(valley(&*text).unwrap()), kernel).count(257);
+            let setup = |kernel| setup(kernel).start(Start::uniform([0.001], [0.01]));
+            let found = setup(Arc::new(Mala::new(0.05))).build().unwrap_err();
+            let Error::Energies { energy, alone, with_grad, position } = &found else { panic!("{found}") };
+            assert_eq!((energy.as_str(), position.len()), ("valley", 2));
+            assert!((alone - with_grad).abs() > 1e-3, "{found}");
+            let message = found.to_string();
+            assert!(message.contains(&alone.to_string()) && message.contains(&with_grad.to_string()), "{message}");
+            // A kernel without gradients does not mind.
+            setup(Arc::new(Rwm::new(0.5))).build().unwrap();
+        });
+    }
     suite
+        .gpu("one energy in two texts", |gpu| {
+            // The energy alone is summed backwards, a coordinate at a time.
+            let text = WIDE.replacen(
+                "for (var b = 0u; b < blocks(); b++) { sum += dot((*x)[b], (*x)[b]); }\n    return 0.5 * param(at) * sum;",
+                "for (var i = DIM; i > 0u; i--) { let v = coordinate(x, i - 1u); sum = sum + 0.5 * param(at) * v * v; }\n    return sum;",
+                1,
+            );
+            let text = text.replacen(
+                "return wide_energy(at, x);",
+                "var sum = 0.0;\n    for (var b = 0u; b < blocks(); b++) { sum += dot((*x)[b], (*x)[b]); }\n    return 0.5 * param(at) * sum;",
+                1,
+            );
+            assert!(text.contains("coordinate(x, i - 1u)") && !text.contains("return wide_energy"));
+            for (dim, mean, sd) in [(2, 0.0, 1.0), (64, 0.0, 1.0), (64, 1e4, 1.0), (640, 10.0, 100.0)] {
+                let energy = WgslEnergy::from_text("wide", dim, [1.0], &*text).unwrap();
+                let setup = Backend::gpu_of(gpu.clone()).chains(energy, Mala::new(0.05));
+                setup.count(65).start(Start::normal([mean], sd)).build().unwrap();
+            }
+        })
         .gpu("right gradients at any scale", |gpu| {
             for (scale, sd, mean) in [(1e-10, 1e5, 0.0), (1e-4, 1.0, 0.0), (1.0, 1.0, 1e4), (1e6, 1e-3, 0.0), (1.0, 1e-3, 0.0)] {
                 for seed in 0..5 {
@@ -129,21 +175,59 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
         .gpu("two texts of one name", |gpu| {
             let other = WgslEnergy::from_text("wide", 2, [1.0], format!("// other\n{WIDE}")).unwrap();
             let found = error(gpu.clone(), Both(wide(1.0), other));
-            assert!(found.to_string().contains("two different WGSL parts are both named `wide.wgsl`"), "{found}");
+            assert!(found.to_string().contains("begin with `wide_`, and so do those of another text, wide.wgsl"), "{found}");
 
             let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("wide.wgsl");
-            std::fs::write(&path, WIDE).unwrap();
-            let found = error(gpu, Both(wide(1.0), WgslEnergy::from_file(&path, 2, [1.0]).unwrap()));
-            let Error::Shader { part, line: 2, column: 4, rendered, .. } = &found else { panic!("{found}") };
+            std::fs::write(&path, format!("{WIDE}// other")).unwrap();
+            let found = error(gpu.clone(), Both(wide(1.0), WgslEnergy::from_file(&path, 2, [1.0]).unwrap()));
+            let Error::Shader { part, .. } = &found else { panic!("{found}") };
             assert_eq!(*part, path.display().to_string());
-            assert!(rendered.contains("redefinition of `wide_energy`"), "{rendered}");
+            // The same text from two places is one.
+            std::fs::write(&path, WIDE).unwrap();
+            run(&gpu, Both(wide(1.0), WgslEnergy::from_file(&path, 2, [1.0]).unwrap()));
         })
-        .gpu("a helper that is called like one of the kernel", |gpu| {
-            let text = WIDE.replace("wide_", "hmc_") + "fn hmc_scale() {}\n";
-            let energy = WgslEnergy::from_text("hmc", 2, [1.0], text).unwrap();
-            match Backend::gpu_of(gpu).chains(energy, Hmc::new(0.1, 3).inverse_mass([1.0])).count(64).build() {
-                Err(Error::Shader { part, line: 12, column: 4, .. }) => assert_eq!(part, "hmc.wgsl"),
-                other => panic!("{other:?}"),
+        .gpu("names of the kernel's and the library's parts may be used", |gpu| {
+            let named = |stem: &str, more: &str| {
+                let text = WIDE.replace("wide_", &format!("{stem}_")) + more;
+                WgslEnergy::from_text(stem, 2, [2.0], text).unwrap()
+            };
+            let one = bits(&*run(&gpu, wide(2.0)));
+            let helper = "struct mala_Pair { mala_scale: f32 }\nfn mala_scale(p: mala_Pair) -> f32 { return p.mala_scale; }\n";
+            assert_eq!(one, bits(&*run(&gpu, named("mala", helper))));
+            assert_eq!(one, bits(&*run(&gpu, named("gaussian", ""))));
+            assert_eq!(one, bits(&*run(&gpu, named("user", ""))));
+            // Beside the part of the same name: x² + x²/2, and 3x²/2.
+            let [sum, whole] = [named("gaussian", "").plus(Gaussian::standard(2)).unwrap(), wide(1.0).plus(wide(2.0)).unwrap()];
+            let [sum, whole] = [run(&gpu, sum), run(&gpu, whole)].map(|chains| chains.positions().unwrap());
+            let close = sum.iter().zip(&whole).filter(|(a, b)| (*a - *b).abs() < 1e-3).count();
+            assert!(close > sum.len() * 99 / 100, "{close} of {}", sum.len());
+        })
+        .gpu("what a gradient has in the padding is not used", |gpu| {
+            for dim in [1, 3, 39] {
+                let with_padding = |padding: &str| {
+                    let text = WIDE.replace("param(at) * (*x)[b];", &format!("param(at) * (*x)[b] + {padding};"));
+                    assert_ne!(text, WIDE);
+                    WgslEnergy::from_text("wide", dim, [1.0], text).unwrap()
+                };
+                let kernels: [Arc<dyn Kernel>; 4] = [
+                    Arc::new(Mala::new(0.05)),
+                    Arc::new(Hmc::new(0.1, 3)),
+                    Arc::new(Ula::new(0.05)),
+                    Arc::new(Underdamped::new(0.1, 1.0)),
+                ];
+                for kernel in kernels {
+                    let run = |padding: &str| {
+                        let setup = Backend::gpu_of(gpu.clone()).chains_of(Arc::new(with_padding(padding)), kernel.clone());
+                        let mut chains = setup.count(65).build().unwrap();
+                        chains.advance(20).unwrap();
+                        bits(&*chains)
+                    };
+                    let right = run("Lane(0.0)");
+                    let infinite = "select(Lane(infinity()), Lane(0.0), lane_mask(b) != Lane(0.0))";
+                    for padding in ["(Lane(1.0) - lane_mask(b))", infinite] {
+                        assert_eq!(right, run(padding), "{dim} {} {padding}", kernel.name());
+                    }
+                }
             }
         })
         .gpu("indices out of range touch nothing else", |gpu| {

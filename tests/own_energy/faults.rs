@@ -27,6 +27,8 @@ struct Own {
     /// order, above zero, is that of the numbers).
     nearest: Arc<AtomicU64>,
     edge: f64,
+    /// What the function of the energy alone adds.
+    more: f64,
 }
 
 impl Own {
@@ -45,7 +47,14 @@ impl Own {
                  return e;
              }}"
         );
-        Self { dim, text, twin, nearest: Arc::new(AtomicU64::new(f64::INFINITY.to_bits())), edge }
+        Self { dim, text, twin, nearest: Arc::new(AtomicU64::new(f64::INFINITY.to_bits())), edge, more: 0.0 }
+    }
+
+    /// The function of the energy alone gives more.
+    fn with_more(mut self, more: f64) -> Self {
+        self.more = more;
+        self.text = self.text.replacen("(at, x, &g);", &format!("(at, x, &g) + {more};"), 1);
+        self
     }
 }
 
@@ -64,7 +73,7 @@ impl Energy for Own {
         Ok(Call::new("own", &[]))
     }
     fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
-        self.energy_and_grad(params, x, &mut vec![0.0; x.len()])
+        self.energy_and_grad(params, x, &mut vec![0.0; x.len()]) + self.more
     }
     fn energy_and_grad(&self, _: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
         self.nearest.fetch_min((x[0] - self.edge).abs().to_bits(), Ordering::Relaxed);
@@ -206,6 +215,23 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
                 match setup(&backend, &own, kernel, 64).build() {
                     Err(Error::Gradient { coordinate: 1, found, expected, .. }) => {
                         assert!(uses_grad && (found - 2.0 * expected).abs() < 0.1 * expected.abs(), "{found} {expected}");
+                    }
+                    Ok(_) => assert!(!uses_grad),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
+        .both("two energies of the trait", |backend| {
+            let own = Own::new(2, 0.0, "e = 0.5 * dot(p, p); g = p;", |x, grad| {
+                grad.copy_from_slice(x);
+                0.5 * (x[0] * x[0] + x[1] * x[1])
+            });
+            for kernel in kernels() {
+                setup(&backend, &own, kernel.clone(), 64).build().unwrap();
+                let uses_grad = kernel.uses_grad();
+                match setup(&backend, &own.clone().with_more(0.25), kernel, 64).build() {
+                    Err(Error::Energies { alone, with_grad, .. }) => {
+                        assert!(uses_grad && (alone - with_grad - 0.25).abs() < 1e-4, "{alone} {with_grad}");
                     }
                     Ok(_) => assert!(!uses_grad),
                     Err(other) => panic!("{other}"),

@@ -13,6 +13,21 @@ fn mistakes() -> Vec<(&'static str, String, u32, &'static str, &'static str)> {
         ("unknown name", edited("return param", "return parm"), 5, "parm", "`parm`"),
         ("unknown member", edited("p.y -", "p.q -"), 4, "q", "`q`"),
         ("type of a let", edited("let p =", "let p: u32 ="), 3, "p", "expected to be `u32`"),
+        (
+            "returned type",
+            edited("return param(at) * d * d + (1.0 - p.x) * (1.0 - p.x);", "if (d > 0.0) { return 1.0; }\n    return p;"),
+            6,
+            "return p;",
+            "not of the function's result type",
+        ),
+        (
+            "returned type, in a branch",
+            edited("return param", "if (d > 0.0) {\n        return p;\n    }\n    return param"),
+            6,
+            "return p;",
+            "not of the function's result type",
+        ),
+        ("width", with_statement("let v = 0.5lf;"), 3, "0.5lf", "Compute with f32, i32, u32 and bool"),
         ("operands", edited("d * d +", "d * (*x) +"), 5, "param(at) * d * (*x)", "do not fit together"),
         ("result", edited("-> f32", "-> u32"), 2, "valley_energy", "wrong arguments or result"),
         (
@@ -56,6 +71,12 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
         suite = suite.test(format!("messages::{name}"), move || {
             let plain = refusal(&*text);
             check(&plain, line, under, message);
+            let marked = refusal(format!("\u{feff}{text}"));
+            assert_eq!(
+                (plain.line, plain.column, &plain.rendered),
+                (marked.line, marked.column, &marked.rendered),
+                "with a mark"
+            );
             let windows = refusal(text.replace('\n', "\r\n"));
             check(&windows, line, under, message);
             assert_eq!((plain.line, plain.column), (windows.line, windows.column), "with CRLF");
@@ -105,6 +126,8 @@ pub(crate) fn tests(mut suite: Suite) -> Suite {
             assert_eq!((found.line, found.column), (5, 12));
             assert!(found.rendered.contains(&format!("{}:5:12", path.display())));
 
+            std::fs::write(&path, format!("\u{feff}{VALLEY}")).unwrap();
+            assert_eq!(WgslEnergy::from_file(&path, 2, [1.0]).unwrap().text(), VALLEY);
             std::fs::write(&path, [b'/', b'/', 0xff]).unwrap();
             assert!(refusal_of(WgslEnergy::from_file(&path, 2, [1.0])).message.contains("UTF-8 text (byte 2)"));
             let missing = WgslEnergy::from_file(folder.join("missing.wgsl"), 2, [1.0]);

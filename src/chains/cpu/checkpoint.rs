@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::{Chains, CpuChains, End, Gathered, Rows, Weight};
+use super::{Chains, CpuChains, End, Gathered, Rows, Weight, bytes_a_chain};
 use crate::{
     Result, adapt,
     chains::Setup,
@@ -22,6 +22,7 @@ impl CpuChains {
     /// As [`Setup::resume`].
     pub fn resume(setup: Setup, path: &Path) -> Result<Self> {
         setup.check_settings()?;
+        setup.check_budget(bytes_a_chain(&setup))?;
         let mut file = Checkpoint::open(path, &setup, "cpu")?;
         let mut chains = Self::without_states(setup)?;
         chains.starts_at_one_point = file.counters.starts_at_one_point;

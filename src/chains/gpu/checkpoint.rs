@@ -7,7 +7,7 @@
 use std::{borrow::Cow, path::Path, sync::Arc};
 
 use super::{
-    Chains, Collecting, GpuChains,
+    Chains, Collecting, GpuChains, chunk_sizes,
     spare::{Confirmed, Spare},
 };
 use crate::{
@@ -23,8 +23,9 @@ impl GpuChains {
     /// As [`Setup::resume`].
     pub fn resume(gpu: &Gpu, setup: Setup, path: &Path) -> Result<Self> {
         setup.check_settings()?;
+        let chunk_sizes = chunk_sizes(gpu, &setup)?;
         let mut file = Checkpoint::open(path, &setup, "gpu")?;
-        let (mut chains, chunk_sizes) = Self::without_state(gpu, setup)?;
+        let mut chains = Self::without_state(gpu, setup, chunk_sizes.len())?;
         chains.starts_at_one_point = file.counters.starts_at_one_point;
         chains.at.ledger = file.ledger()?;
         chains.at.clock = file.clock(chains.at.clock.device.is_some(), &chains.at.ledger);

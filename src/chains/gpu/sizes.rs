@@ -10,7 +10,8 @@ use crate::{
 const MOST_IN_SOFTWARE: u64 = 1 << 16;
 
 /// The chains of each chunk, so that every binding fits; checked against the memory budget before anything is allocated.
-pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<usize>> {
+pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
+    let rows = &Rows::new(setup.target.dim(), &*setup.kernel);
     let largest = chunk::largest_bytes_a_chain(rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -28,17 +29,7 @@ pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup, rows: &Rows) -> Result<Vec<u
         });
     }
     let chunks = setup.chains.div_ceil(most as usize);
-    let total = (setup.chains as u64).saturating_mul(chunk::bytes_a_chain(setup.target.dim(), rows, chunk::ring(chunks)));
-    if let Some(budget) = setup.memory_budget
-        && total > budget
-    {
-        return Err(Error::Limit {
-            what: "bytes of device memory".into(),
-            asked: total,
-            allowed: budget,
-            limit: "the memory budget".into(),
-        });
-    }
+    setup.check_budget(chunk::bytes_a_chain(setup.target.dim(), rows, chunk::ring(chunks)))?;
     // Chunks of nearly equal size.
     let size = setup.chains.div_ceil(chunks).div_ceil(64) * 64;
     let mut sizes = vec![size; setup.chains / size];

@@ -5,6 +5,7 @@ use crate::{
     Result,
     chains::{chunk::Chunk, moments::Moments},
     check,
+    evaluate::energies_alone,
     kernel::Control,
     pipelines::Task,
 };
@@ -70,11 +71,22 @@ impl GpuChains {
         evaluated
     }
 
-    /// Compares a user's gradient with differences of the energy, as the device computes both.
+    /// Compares the energies of a user's two functions, and the gradient with their differences, as the device computes them.
     pub(super) fn check_gradient(&self, start: &[f32]) -> Result<()> {
         let dim = self.setup.target.dim();
+        let probes = check::probes(dim, start, self.setup.chains, self.setup.seed);
+        let alone: Vec<_> = probes.iter().flat_map(|probe| probe.alone()).collect();
+        let a_probe = alone.len() / probes.len();
+        let alone = if self.setup.target.has_values() {
+            let positions: Vec<f32> = (0..dim).flat_map(|i| alone.iter().map(move |x| x[i])).collect();
+            let level = self.setup.controls(0, 0)[0].level;
+            energies_alone(&self.gpu, self.setup.target.clone(), &positions, level, self.setup.timeout)?
+        } else {
+            Vec::new()
+        };
+        let mut alone = alone.chunks_exact(a_probe);
         // A dispatch a point keeps the buffers small: there are hundreds of differences a point.
-        for probe in check::probes(dim, start, self.setup.chains, self.setup.seed) {
+        for probe in probes {
             let points = check::points(&probe);
             let n = points.len();
             let positions: Vec<f32> = (0..dim).flat_map(|i| points.iter().map(move |x| x[i])).collect();
@@ -83,6 +95,9 @@ impl GpuChains {
             let starting = chunk.start(&self.gpu, &self.pipelines, self.setup.controls(0, 0)[0], 0);
             let (energies, grads) = chunk.evaluated(&self.gpu, &self.pipelines, starting, self.setup.timeout)?;
             let energies: Vec<_> = energies.into_iter().map(f64::from).collect();
+            if let Some(alone) = alone.next() {
+                check::same_energy(&self.setup.target.name(), &probe, alone, energies[0], f64::from(f32::EPSILON))?;
+            }
             let grad: Vec<_> = (0..dim).map(|i| f64::from(grads[i * n])).collect();
             check::compare(&self.setup.target.name(), &probe, &grad, &energies, f64::from(f32::EPSILON))?;
         }
