@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Backend, Error, Result, Schedule,
     energy::Energy,
-    error::positive,
+    error::{points, positive, room},
     random::{Draws, Stream, key, normal_slots, uniform},
     tensors::{Draft, Tensors},
     train::{Memory, Optimizer},
@@ -67,7 +67,8 @@ impl Trainer {
     /// Starts to train a network at these noise levels σ. Of software Vulkan and the CPU's threads ([`Backend::cpu`]), the threads are faster.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no level, or a level or a setting is outside of its range; errors of the device.
+    /// [`Error::Setting`] where there is no level, or a level or a setting is outside of its range; [`Error::Limit`] for batches
+    /// beyond 2³² − 1; errors of the device.
     pub fn new(backend: &Backend, network: NoiseNetwork, levels: impl Into<Vec<f64>>, settings: Training) -> Result<Self> {
         let levels = levels.into();
         if levels.is_empty() {
@@ -77,6 +78,8 @@ impl Trainer {
         if settings.batch == 0 {
             return Err(Error::setting("batch", 0, "must be at least 1"));
         }
+        let units = network.network().sizes()[0] + network.dim();
+        room("batch", settings.batch, units.saturating_mul(size_of::<f64>() + size_of::<f32>()))?;
         settings.rate.validate("rate", positive)?;
         if !(0.0..1.0).contains(&settings.average) {
             return Err(Error::setting("average", settings.average, "must be at least 0 and below 1"));
@@ -102,13 +105,11 @@ impl Trainer {
     /// So many steps on data, `[dim][point]`; the mean loss over them, a coordinate.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where the loss passed 10³⁰; errors of the
-    /// device. The state is then that before this call.
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with
+    /// its row (the point) and column (the coordinate), from 0, or where the loss passed 10³⁰; errors of the device. The state is then that
+    /// before this call.
     pub fn train(&mut self, data: &[f32], steps: u64) -> Result<f64> {
-        let dim = self.network.dim();
-        if data.is_empty() || !data.len().is_multiple_of(dim) {
-            return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim).max(1) * dim, data.len()));
-        }
+        points("data", self.network.dim(), data)?;
         let before = self.state.clone();
         let mean = self.go_on(data, steps);
         if mean.is_err() {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result, Schedule,
-    error::{finite, positive},
+    error::{finite, positive, room},
     random::{Stream, key, normal_pair, shuffled, threefry},
 };
 
@@ -143,27 +143,31 @@ impl Rbm {
     /// hundred, and weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::new`].
+    /// As [`Rbm::new`]; [`Error::Limit`] beyond 2³² − 1 weights; [`Error::Setting`] where memory does not hold them.
     pub fn for_data(means: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
         let bias: Vec<_> = means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln() as f32).collect();
-        Self::new(normals(means.len().saturating_mul(hidden), spread, seed), bias, vec![0.0; hidden])
+        Self::new(weights(means.len(), hidden, spread, seed)?, bias, vec![0.0; hidden])
     }
 
     /// A machine to train on real data with these means and whose units have these standard deviations given the hidden ones: visible
     /// biases are the means, weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::gaussian`].
+    /// As [`Rbm::gaussian`] and [`for_data`](Self::for_data).
     pub fn for_reals(means: &[f64], sds: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
         let cast = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
-        let weights = normals(means.len().saturating_mul(hidden), spread, seed);
+        let weights = weights(means.len(), hidden, spread, seed)?;
         Self::gaussian(weights, cast(means), vec![0.0; hidden], cast(sds))
     }
 }
 
-fn normals(n: usize, spread: f64, seed: u64) -> Vec<f32> {
+/// N(0, spread²) each.
+fn weights(visible: usize, hidden: usize, spread: f64, seed: u64) -> Result<Vec<f32>> {
+    let count = visible.saturating_mul(hidden);
+    // Hidden units have biases where there are no visible ones too.
+    room("weights of the machine", count.max(hidden), size_of::<f32>())?;
     let key = key(seed, Stream::Start, 1);
-    (0..n).map(|i| (spread * normal_pair(threefry(key, [0, i as u32]))[0]) as f32).collect()
+    Ok((0..count).map(|i| (spread * normal_pair(threefry(key, [0, i as u32]))[0]) as f32).collect())
 }
 
 impl Trainer {

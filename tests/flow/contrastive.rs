@@ -119,7 +119,7 @@ const TURNS: u64 = 3_000;
 
 /// N((1, −½), (2, 0.9; 0.9, 0.7)).
 fn data() -> Vec<f32> {
-    gaussian_flow().sample(16_384, 4, 0).positions.into_iter().map(|x| x as f32).collect()
+    gaussian_flow().sample(16_384, 4, 0).unwrap().positions.into_iter().map(|x| x as f32).collect()
 }
 
 /// log of its density in all cells.
@@ -189,7 +189,7 @@ fn found(model: &dyn Energy, c: f64) -> Result<(), String> {
 /// `sign`: gradient descent with momentum on one batch.
 fn by_passes(sign: f64) -> Result<(), String> {
     let (energy, noise, data, count) = (Arc::new(Quadratic::start()), noise(), data(), 8_192);
-    let drawn = noise.sample(count, 5, 0).positions;
+    let drawn = noise.sample(count, 5, 0).unwrap().positions;
     let half = data.len() / 2;
     let rows = (0..2)
         .flat_map(|i| data[i * half..][..count].iter().copied().chain(drawn[i * count..][..count].iter().map(|&x| x as f32)));

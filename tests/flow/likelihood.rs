@@ -53,7 +53,7 @@ pub(super) fn mean_density(flow: &Flow, data: &[f32]) -> f64 {
 /// Draws of a correlated Gaussian, and the mean log-density at their own mean and covariance.
 pub(super) fn gaussian_data() -> (Vec<f32>, f64) {
     let count = 8_192;
-    let data: Vec<f32> = gaussian_flow().sample(count, 4, 0).positions.into_iter().map(|x| x as f32).collect();
+    let data: Vec<f32> = gaussian_flow().sample(count, 4, 0).unwrap().positions.into_iter().map(|x| x as f32).collect();
     let mean = |f: &dyn Fn(f64, f64) -> f64| {
         (0..count).map(|p| f(f64::from(data[p]), f64::from(data[count + p]))).sum::<f64>() / count as f64
     };
@@ -114,14 +114,22 @@ fn refused() {
         assert!(matches!(refused, Err(Error::Setting { .. })), "{bad}");
     }
     assert!(matches!(Likelihood::new(flow(), Training { batch: 0, ..Default::default() }), Err(Error::Setting { .. })));
+    let refused = Likelihood::new(flow(), Training { batch: usize::MAX, ..Default::default() });
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
     let mut trainer = Likelihood::new(flow(), Training::default()).unwrap();
     let before = trainer.clone();
     for data in [vec![], vec![0.0; 3]] {
         assert!(matches!(trainer.advance(&data, 1), Err(Error::Shape { .. })));
     }
     let refused = trainer.advance(&[1.0, 2.0, f32::NAN, 0.0], 1).unwrap_err();
-    assert!(refused.to_string().contains("coordinate 1 of data point 0"), "{refused}");
+    assert!(refused.to_string().contains("data, row 0, column 1 = NaN"), "{refused}");
     assert_eq!(trainer, before);
+    // A number that the batch of an update need not hold.
+    let mut few = Likelihood::new(flow(), Training { batch: 1, ..Default::default() }).unwrap();
+    let mut data = vec![0.0; 2_000];
+    data[1_234] = f32::INFINITY;
+    let refused = few.advance(&data, 1).unwrap_err().to_string();
+    assert!(refused.contains("data, row 234, column 1 = inf"), "{refused}");
     // A rate that throws log q out of the finite range leaves the parameters that were before.
     let deep = Flow::new(2, 30, 4, 1).unwrap();
     let mut trainer = Likelihood::new(deep, Training { optimizer: Optimizer::adam(1e14), batch: 8, seed: 1 }).unwrap();

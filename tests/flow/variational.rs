@@ -69,7 +69,7 @@ fn ln_z() -> f64 {
 /// Whether the free energy is −ln Z, and mean and covariance of 10⁵ draws are the target's within 0.02.
 fn is_target(flow: &Flow) -> Result<(), String> {
     let count = 100_000;
-    let drawn = flow.sample(count, 9, 0);
+    let drawn = flow.sample(count, 9, 0).unwrap();
     let (target, values) = (target(), target().params());
     let point = |p: usize| [drawn.positions[p], drawn.positions[count + p]];
     let energy = |p: usize| target.energy(Params::new(&values), &point(p));
@@ -96,7 +96,7 @@ fn descended(entropy: f64) -> Flow {
     let (count, mut flow) = (256, Flow::new(2, 2, 2, 1).unwrap());
     let mut step = vec![0.0; flow.params().len()];
     for update in 0..1_500u64 {
-        let pass = flow.forward_pass(&flow.base(count, 8, update)).unwrap();
+        let pass = flow.forward_pass(&flow.base(count, 8, update).unwrap()).unwrap();
         let mut by_x = vec![0.0; 2 * count];
         for p in 0..count {
             let (x, mut grad) = ([pass.mapped.positions[p], pass.mapped.positions[count + p]], [0.0; 2]);
@@ -124,7 +124,7 @@ fn mixture() {
     println!("F + ln Z = {:.4}", free_energy + TAU.ln());
     assert!((-0.01..0.03).contains(&(free_energy + TAU.ln())), "F + ln Z = {}", free_energy + TAU.ln());
     let count = 100_000;
-    let drawn = trainer.flow().sample(count, 9, 0);
+    let drawn = trainer.flow().sample(count, 9, 0).unwrap();
     let right =
         (0..count).filter(|&p| 2.4 * drawn.positions[p] + drawn.positions[count + p] > 0.5).count() as f64 / count as f64;
     // The line in the middle between the means; what each mode leaves on the other side, by its distance 1.3 from it.
