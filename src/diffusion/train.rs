@@ -11,13 +11,14 @@ use crate::{
     energy::Energy,
     error::{points, positive, room},
     random::{Draws, Stream, key, normal_slots, uniform},
+    settings::{Settings, settings},
     tensors::{Draft, Tensors},
     train::{Memory, Optimizer},
 };
 
 /// A loss that no training comes back from.
 const MOST_LOSS: f64 = 1e30;
-const FORMAT: &str = "ergodic noise training 2";
+const FORMAT: &str = "ergodic noise training 3";
 
 /// How to train. [`Default`]: batches of 512, rate 0.002, averaged over about a thousand steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,16 +164,33 @@ impl Trainer {
             draft.put(name, &[values.len()], values.as_slice());
         }
         draft.put("steps", &[1], vec![*steps]);
+        draft.put_settings(&self.definition())?;
         draft.seal(path.as_ref(), "format", FORMAT.into())
+    }
+
+    /// What defines the run.
+    fn definition(&self) -> Settings {
+        let Training { batch, rate, average, seed } = &self.settings;
+        let (network, levels) = (self.network.name(), &self.levels);
+        settings([
+            ("network", &network),
+            ("noise levels", levels),
+            ("batch", batch),
+            ("rate", rate),
+            ("average", average),
+            ("seed", seed),
+        ])
     }
 
     /// This trainer, with the state of one that was saved, of the same network and settings.
     ///
     /// # Errors
-    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or of another network.
+    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or of another network, or was saved with other
+    /// settings, which it names.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {
         let file = Tensors::open(path.as_ref())?.sealed()?;
         file.expect("format", FORMAT)?;
+        file.expect_settings(&self.definition())?;
         let values = |name: &str| file.finite(name, &[self.state.params.len()]);
         let memory = Memory { first: values("mean")?, second: values("square")?, steps: file.take("steps", &[1])?[0] };
         self.state = State { params: values("params")?, memory, average: values("average")? };

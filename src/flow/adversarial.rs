@@ -41,7 +41,7 @@ impl Default for Adversary {
 /// F = ⟨E⟩ − H(q), as in [`Variational`](super::Variational). −F estimates ln Z from below.
 #[derive(Debug)]
 pub struct Adversarial {
-    settings: Adversary,
+    pub(super) settings: Adversary,
     pub(super) pair: Pair,
 }
 

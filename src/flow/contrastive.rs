@@ -74,7 +74,7 @@ impl Default for Contrast {
 /// the optimum both are the density of the data and V = −2 ln 2.
 #[derive(Debug)]
 pub struct Contrastive {
-    settings: Contrast,
+    pub(super) settings: Contrast,
     pub(super) pair: Pair,
     /// Of the batch's noise, the points of the cover.
     covering: usize,

@@ -30,8 +30,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Variational {
-    settings: Training,
-    energy: Arc<dyn Energy>,
+    pub(super) settings: Training,
+    pub(super) energy: Arc<dyn Energy>,
     pub(super) flow: Flow,
     pub(super) descent: Descent,
 }

@@ -108,7 +108,21 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 assert_eq!(loss, part.train(&data, 19).unwrap());
                 assert_eq!(resumed.steps(), 30);
                 assert_eq!(resumed.network().unwrap().params(), whole.network().unwrap().params());
-                // Damage, and another network.
+                // Other settings, each by its name; damage, and another network.
+                for (name, levels, change) in [
+                    ("noise levels", &LEVELS[1..], (|_| ()) as fn(&mut Training)),
+                    ("batch", &LEVELS[..], |s| s.batch = 7),
+                    ("rate", &LEVELS[..], |s| s.rate = 0.001.into()),
+                    ("average", &LEVELS[..], |s| s.average = 0.5),
+                    ("seed", &LEVELS[..], |s| s.seed = 2),
+                ] {
+                    let mut settings = Training::default();
+                    change(&mut settings);
+                    let other = Trainer::new(&backend, network.as_ref().unwrap().clone(), levels, settings).unwrap();
+                    let refused = other.resume(&path).unwrap_err();
+                    assert!(matches!(refused, Error::Format { .. }), "{refused}");
+                    assert!(refused.to_string().contains(&format!("another run: {name} is")), "{refused}");
+                }
                 let other = NoiseNetwork::new(2, &[9], Activation::Silu, 1).unwrap();
                 let other = Trainer::new(&backend, other, LEVELS, Training::default()).unwrap().resume(&path);
                 assert!(matches!(other, Err(Error::Format { .. })), "{other:?}");

@@ -16,6 +16,7 @@ use ergodic::{
 use super::{
     common::Suite,
     data::{cells, divergence, energies, ln_z},
+    likelihood::is_another_run,
     passes::gaussian_flow,
 };
 
@@ -235,6 +236,17 @@ fn resumed() {
         whole.advance(&data, 20).unwrap();
         half.advance(&data, 10).unwrap();
         half.save(&path).unwrap();
+        let other = |change: fn(&mut Contrast)| {
+            let mut settings = settings.clone();
+            change(&mut settings);
+            Contrastive::resume(&path, &cpu, energy(), settings)
+        };
+        is_another_run("batch", other(|s| s.training.batch = 99));
+        is_another_run("energy's optimizer", other(|s| s.energy_optimizer = Optimizer::adam(0.5)));
+        is_another_run("flow's goal", other(|s| s.flow_goal = FlowGoal::Likelihood));
+        is_another_run("cover", other(|s| s.cover = Some((0.5, Noise::normal([0.0; 2], [9.0]).unwrap()))));
+        is_another_run("correction", other(|s| s.correction = !s.correction));
+        is_another_run("alternate", other(|s| s.alternate = Some(0.75)));
         let mut half = Contrastive::resume(&path, &cpu, energy(), settings).unwrap();
         assert_eq!(half.updates(), 10);
         half.advance(&data, 10).unwrap();
@@ -248,6 +260,7 @@ fn resumed() {
     whole.advance(&data, 20).unwrap();
     half.advance(&data, 10).unwrap();
     half.save(&path).unwrap();
+    is_another_run("flow updates", Adversarial::resume(&path, &cpu, energy(), Adversary { flow_updates: 3, ..adversary() }));
     let mut half = Adversarial::resume(&path, &cpu, energy(), adversary()).unwrap();
     half.advance(&data, 10).unwrap();
     assert_eq!(half.flow(), whole.flow());

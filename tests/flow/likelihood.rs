@@ -1,7 +1,7 @@
 //! Maximum likelihood: the closed form for Gaussian data, moons beside a mixture fitted by EM, files.
 
 use ergodic::{
-    Error, Schedule,
+    Error, Result, Schedule,
     flow::{Flow, Likelihood, Training},
     train::{Optimizer, Toy},
 };
@@ -93,6 +93,13 @@ fn resumed() {
     let mut half = Likelihood::resume(&path, settings.clone()).unwrap();
     half.advance(&data, 20).unwrap();
     assert_eq!(half, whole);
+    for (name, other) in [
+        ("batch", Training { batch: 99, ..settings.clone() }),
+        ("optimizer", Training { optimizer: Optimizer::adam(0.01), ..settings.clone() }),
+        ("seed", Training { seed: 4, ..settings.clone() }),
+    ] {
+        is_another_run(name, Likelihood::resume(&path, other));
+    }
     // Another kind of file, a damaged one, none.
     assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
     whole.flow().save(&path).unwrap();
@@ -105,6 +112,13 @@ fn resumed() {
     assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
     assert!(matches!(Flow::load(folder.path().join("none")), Err(Error::File { .. })));
     assert!(matches!(half.save(folder.path().join("nowhere").join("a")), Err(Error::Write { .. })));
+}
+
+/// A file is refused for this setting.
+pub(super) fn is_another_run<T: std::fmt::Debug>(setting: &str, resumed: Result<T>) {
+    let refused = resumed.unwrap_err();
+    assert!(matches!(refused, Error::Format { .. }), "{refused}");
+    assert!(refused.to_string().contains(&format!("another run: {setting} is")), "{refused}");
 }
 
 fn refused() {

@@ -9,7 +9,7 @@ use ergodic::{
     train::Optimizer,
 };
 
-use super::{common::Suite, common::stats};
+use super::{common::Suite, common::stats, likelihood::is_another_run};
 
 pub(super) fn add(suite: Suite) -> Suite {
     suite
@@ -40,6 +40,9 @@ pub(super) fn add(suite: Suite) -> Suite {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("flow.safetensors");
             half.save(&path).unwrap();
+            is_another_run("seed", Variational::resume(&path, target(), Training { seed: 99, ..settings.clone() }));
+            let narrow = Gaussian::diagonal(MEAN, &[0.5, 0.5]).unwrap();
+            is_another_run("energy's parameters", Variational::resume(&path, narrow, settings.clone()));
             let mut half = Variational::resume(&path, target(), settings.clone()).unwrap();
             half.advance(20).unwrap();
             assert_eq!(half.flow(), whole.flow());

@@ -293,6 +293,22 @@ fn damaged() {
     assert!(matches!(Trainer::resume(&Backend::cpu(), other.clone(), training.clone(), &path), Err(Error::Format { .. })));
     assert!(matches!(Trainer::resume(&Backend::cpu(), start(), trainings().swap_remove(3), &path), Err(Error::Format { .. })));
     assert!(matches!(load(&*other, &path), Err(Error::Format { .. })));
+    // With other settings, each by its name.
+    for (name, change) in [
+        ("loss", (|t| t.loss = Loss::ImplicitScoreMatching) as fn(&mut Training)),
+        ("optimizer", |t| t.optimizer = Optimizer::adam(0.9)),
+        ("batch", |t| t.batch = 9),
+        ("average", |t| t.average = t.average.map(|decay| 0.5 * decay)),
+        ("most_gap", |t| t.most_gap = 9.0),
+        ("most_rollbacks", |t| t.most_rollbacks = 99),
+        ("seed", |t| t.seed = 99),
+    ] {
+        let mut other = training.clone();
+        change(&mut other);
+        let refused = Trainer::resume(&Backend::cpu(), start(), other, &path).unwrap_err();
+        assert!(matches!(refused, Error::Format { .. }), "{refused}");
+        assert!(refused.to_string().contains(&format!("another run: {name} is")), "{refused}");
+    }
 }
 
 /// Losses too large for any memory; data with a number that is not finite.
