@@ -219,6 +219,23 @@ impl Error {
     }
 }
 
+/// The most things that are made one by one because an argument says so: more are a slip, which memory might not hold.
+const MOST: usize = 1 << 24;
+
+/// A count of things that are made one by one, or an error that names them.
+pub(crate) fn countable(what: &str, count: usize) -> Result<usize> {
+    if count <= MOST {
+        return Ok(count);
+    }
+    let (asked, allowed) = (count as u64, MOST as u64);
+    Err(Error::Limit { what: what.into(), asked, allowed, limit: "what is made one by one".into() })
+}
+
+/// For constructors that return no error: a count that is too large, cut to one that [`countable`] will refuse as well.
+pub(crate) fn cut(count: u64) -> u64 {
+    count.min(MOST as u64 + 1)
+}
+
 /// A finite number above zero, or an error that names the setting.
 pub(crate) fn positive(name: &str, value: f64) -> Result<f64> {
     let in_f32 = value as f32;

@@ -34,7 +34,7 @@ impl Mlp {
     /// ([`Network::init`]).
     ///
     /// # Errors
-    /// As [`Network::new`].
+    /// [`Error::Setting`] where there is no hidden layer, or a size is zero; [`Error::Limit`] of more than 2²⁴ parameters.
     pub fn new(dim: usize, hidden: &[usize], activation: Activation, seed: u64) -> Result<Self> {
         let sizes: Vec<_> = std::iter::once(dim).chain(hidden.iter().copied()).chain([1]).collect();
         let network = Network::new(sizes, activation)?;

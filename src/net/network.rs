@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Activation;
 use crate::{
     Error, Result,
-    error::room,
+    error::countable,
     random::{Draws, Stream, key},
 };
 
@@ -48,17 +48,15 @@ impl Network {
     /// Layers of these sizes, from the input to the output: at least an input, a hidden layer and an output.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there are fewer than three sizes, or one is zero, or where memory does not hold the parameters;
-    /// [`Error::Limit`] where they are more than 2³² − 1.
+    /// [`Error::Setting`] where there are fewer than three sizes, or one is zero; [`Error::Limit`] of more than 2²⁴ parameters.
     pub fn new(sizes: impl Into<Vec<usize>>, activation: Activation) -> Result<Self> {
         let sizes = sizes.into();
         if sizes.len() < 3 || sizes.contains(&0) {
             let why = "must be an input, at least one hidden layer and an output, each of at least one unit";
             return Err(Error::setting("sizes of the network", format!("{sizes:?}"), why));
         }
-        let layer = |pair: &[usize]| pair[0].saturating_add(1).saturating_mul(pair[1]);
-        let params = sizes.windows(2).map(layer).fold(0, usize::saturating_add);
-        room("parameters of the network", params, size_of::<f32>())?;
+        let params = sizes.windows(2).map(|pair| pair[0].saturating_add(1).saturating_mul(pair[1]));
+        countable("parameters of the network", params.fold(0, usize::saturating_add))?;
         Ok(Self { sizes, activation })
     }
 

@@ -14,12 +14,12 @@ use super::{
     softplus,
 };
 use crate::{
-    Backend, Error, LogMean, Result, log_mean_exp,
+    Backend, Error, LogMean, Result,
+    error::{countable, cut},
+    log_mean_exp,
     random::{Stream, key},
 };
 
-/// Of so many no step is wider than f32 tells apart.
-const MOST_TEMPERATURES: usize = 1 << 24;
 /// Chains that one thread anneals together.
 const BATCH: usize = 32;
 
@@ -64,8 +64,7 @@ pub struct Ais {
 impl Ais {
     /// `chains` chains through evenly spaced inverse temperatures in so many steps.
     pub fn new(temperatures: usize, chains: usize) -> Self {
-        // One more than there may be: refused when it is run.
-        let temperatures = temperatures.min(MOST_TEMPERATURES + 1);
+        let temperatures = cut(temperatures as u64);
         Self::with_betas((0..=temperatures).map(|k| k as f64 / temperatures as f64), chains)
     }
 
@@ -93,17 +92,10 @@ impl Ais {
     /// Runs it, in f32 with weights summed in f64, on all cores.
     ///
     /// # Errors
-    /// [`Error::Limit`] beyond 2²⁴ steps; [`Error::Setting`] where there are fewer than two chains, or the inverse temperatures do not rise from 0 to 1;
-    /// [`Error::Shape`] where there is not one base rate a visible unit.
+    /// [`Error::Setting`] where there are fewer than two chains, or the inverse temperatures do not rise from 0 to 1;
+    /// [`Error::Limit`] of more than 2²⁴ of these; [`Error::Shape`] where there is not one base rate a visible unit.
     pub fn run(&self, rbm: &Rbm, seed: u64) -> Result<LnZ> {
-        if self.betas.len() > MOST_TEMPERATURES + 1 {
-            return Err(Error::Limit {
-                what: "inverse temperatures".into(),
-                asked: self.betas.len() as u64 - 1,
-                allowed: MOST_TEMPERATURES as u64,
-                limit: "a path".into(),
-            });
-        }
+        countable("inverse temperatures", self.betas.len())?;
         let rising = self.betas.windows(2).all(|pair| pair[0] < pair[1]);
         if !(rising && self.betas.first() == Some(&0.0) && self.betas.last() == Some(&1.0)) {
             return Err(Error::setting("inverse temperatures", self.betas.len(), "must rise from 0 to 1, in one step or more"));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result, Schedule,
-    error::{finite, positive, room},
+    error::{countable, finite, positive},
     random::{Stream, key, normal_pair, shuffled, threefry},
 };
 
@@ -143,31 +143,29 @@ impl Rbm {
     /// hundred, and weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::new`]; [`Error::Limit`] beyond 2³² − 1 weights; [`Error::Setting`] where memory does not hold them.
+    /// As [`Rbm::new`]; [`Error::Limit`](crate::Error::Limit) of more than 2²⁴ weights.
     pub fn for_data(means: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
+        countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let bias: Vec<_> = means.iter().map(|mean| 0.01 + 0.98 * mean).map(|p| (p / (1.0 - p)).ln() as f32).collect();
-        Self::new(weights(means.len(), hidden, spread, seed)?, bias, vec![0.0; hidden])
+        Self::new(normals(means.len() * hidden, spread, seed), bias, vec![0.0; hidden])
     }
 
     /// A machine to train on real data with these means and whose units have these standard deviations given the hidden ones: visible
     /// biases are the means, weights N(0, spread²).
     ///
     /// # Errors
-    /// As [`Rbm::gaussian`] and [`for_data`](Self::for_data).
+    /// As [`Rbm::gaussian`]; [`Error::Limit`](crate::Error::Limit) of more than 2²⁴ weights.
     pub fn for_reals(means: &[f64], sds: &[f64], hidden: usize, spread: f64, seed: u64) -> Result<Self> {
+        countable("weights", means.len().max(1).saturating_mul(hidden))?;
         let cast = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<_>>();
-        let weights = weights(means.len(), hidden, spread, seed)?;
+        let weights = normals(means.len() * hidden, spread, seed);
         Self::gaussian(weights, cast(means), vec![0.0; hidden], cast(sds))
     }
 }
 
-/// N(0, spread²) each.
-fn weights(visible: usize, hidden: usize, spread: f64, seed: u64) -> Result<Vec<f32>> {
-    let count = visible.saturating_mul(hidden);
-    // Hidden units have biases where there are no visible ones too.
-    room("weights of the machine", count.max(hidden), size_of::<f32>())?;
+fn normals(n: usize, spread: f64, seed: u64) -> Vec<f32> {
     let key = key(seed, Stream::Start, 1);
-    Ok((0..count).map(|i| (spread * normal_pair(threefry(key, [0, i as u32]))[0]) as f32).collect())
+    (0..n).map(|i| (spread * normal_pair(threefry(key, [0, i as u32]))[0]) as f32).collect()
 }
 
 impl Trainer {
