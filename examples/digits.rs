@@ -172,7 +172,7 @@ fn main() -> Result<()> {
         let mut panel = picture.panel(i % 3, i / 3, [0.0, size], [0.0, size]);
         // Of those that are inpainted only what is given.
         let shown = if i == 3 { 4 } else { 8 };
-        panel.field(|x, y| pixel(&images, x, size - y, shown)).axes(name, &says);
+        panel.field(|x, y| pixel(&images, x, size - y, shown)).frame(name, &says);
     }
     picture.save("digits")?;
 

@@ -226,7 +226,7 @@ fn main() -> Result<()> {
     // Draws of the model, by proposals of the flow.
     let draws = if options.quick { 2_048 } else { 16_384 };
     let count = options.count(&backend, draws, draws);
-    let start = learned.flow.sample(count, options.seed, u64::MAX / 2).positions;
+    let start = learned.flow.sample(count, options.seed, u64::MAX / 2)?.positions;
     let start: Vec<f32> = start.into_iter().map(|x| x as f32).collect();
     let mut chains = backend
         .chains_of(learned.model.clone(), Arc::new(Proposal::new(learned.flow.clone())?))

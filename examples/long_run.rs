@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use common::{Options, thousands};
+use common::{Options, number_of_chains, thousands};
 use ergodic::{
     Backend, Chains, Collect, Error, Report, Start,
     chains::{Ended, Goal, Phase, Progress, Setup},
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     let backend = options.open()?;
     let chains = if options.quick { options.count(&backend, 16_384, 512) } else { options.count(&backend, 65_536, 4_096) };
     let goal = if options.quick { 0.002 } else { 0.0005 } * (16_384.0 / chains as f64).sqrt().max(1.0);
-    println!("{} chains until the standard error of every mean is {goal:.5} standard deviations", thousands(chains));
+    println!("{} until the standard error of every mean is {goal:.5} standard deviations", number_of_chains(chains));
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = stop.clone();
     ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))?;

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use anyhow::Result;
-use common::{Density, Options, Picture, progress, thousands};
+use common::{Density, Options, Picture, number_of_chains, progress, thousands};
 use ergodic::{
     Collect, Report, Start,
     energy::Mixture,
@@ -51,10 +51,9 @@ fn main() -> Result<()> {
 
     let cases = cases(evaluations);
     let columns = cases.len().min(4);
-    let title = format!(
-        "A mixture of eight Gaussians, sampled by {} chains that all start in the mode at the right",
-        thousands(chains)
-    );
+    let start = if chains == 1 { "starts" } else { "all start" };
+    let sampled = number_of_chains(chains);
+    let title = format!("A mixture of eight Gaussians, sampled by {sampled} that {start} in the mode at the right");
     let says = format!(
         "positions after {} evaluations of the energy or its gradient a chain; lines: the true density; total variation \
          of as many exact draws: {floor:.3}",

@@ -8,7 +8,7 @@ use anyhow::Result;
 use common::{
     Density, Options, Picture,
     canvas::{Align, INK},
-    progress, thousands,
+    number_of_chains, progress, thousands,
 };
 use ergodic::{
     Start,
@@ -97,7 +97,7 @@ fn main() -> Result<()> {
 
     let [walk, hmc] = [&rows[0], &rows[1]];
     let gain = hmc.progress / walk.progress;
-    let title = format!("Along Rosenbrock’s valley: {} chains from one point, by random walk and by HMC", thousands(chains));
+    let title = format!("Along Rosenbrock’s valley: {} from one point, by random walk and by HMC", number_of_chains(chains));
     let says = format!(
         "squared step along x in {LEAPFROG_STEPS} evaluations, relative to independent draws: {:.3} by random walk, {:.3} by HMC; \
          acceptance {:.2} and {:.2}; total variation of exact draws: {:.3}",

@@ -8,8 +8,8 @@ mod learn;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Density, Options, Picture, panel::Axis, thousands};
-use learn::{By, HALF, Model, Named, Outcome, learn};
+use common::{Density, Options, Picture, number_of_chains, panel::Axis, thousands};
+use learn::{By, COMPARED, HALF, Model, Named, Outcome, learn};
 use serde::Serialize;
 
 /// What does an energy learn from points in the plane?
@@ -44,11 +44,12 @@ fn main() -> Result<()> {
     let (updates, seconds) = if options.quick { (400, 8.0) } else { (loss.updates(energy), 300.0) };
     let outcome = learn(&backend, data, energy, loss, &train, &held_out, updates, seconds, options.seed)?;
     println!(
-        "{} updates in {:.1} s, {:.0} a second; held-out log-likelihood {:.3} nats, energy distance {:.4}, sliced Wasserstein {:.4}",
+        "{} updates in {:.1} s, {:.0} a second; held-out log-likelihood {:.3} nats, in samples of {} energy distance {:.4}, sliced Wasserstein {:.4}",
         outcome.steps,
         outcome.seconds,
         outcome.steps_per_second,
         outcome.held_out_log_likelihood,
+        thousands(COMPARED),
         outcome.energy_distance,
         outcome.sliced_wasserstein
     );
@@ -63,7 +64,7 @@ fn main() -> Result<()> {
     picture.panel(0, 0, density.x, density.y).samples(train.points(), &density).axes("data", "10,000 points");
     let held_out = format!("held-out log-likelihood {:.2} nats", outcome.held_out_log_likelihood);
     picture.panel(1, 0, density.x, density.y).density(&*outcome.model, &density).axes("learned density", &held_out);
-    let distance = format!("1,000 chains, energy distance {:.4}", outcome.energy_distance);
+    let distance = format!("{}, energy distance {:.4}", number_of_chains(COMPARED), outcome.energy_distance);
     picture.panel(0, 1, density.x, density.y).samples(&outcome.samples, &density).axes("samples", &distance);
     let finite: Vec<_> = outcome.curve.iter().copied().filter(|point| point[1].is_finite()).collect();
     let (low, high) = finite.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), p| (l.min(p[1]), h.max(p[1])));

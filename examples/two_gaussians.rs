@@ -8,6 +8,7 @@ use anyhow::Result;
 use common::{
     Density, Options, Picture,
     canvas::{Align, COLOURS, FAINT, INK},
+    number_of_chains,
     panel::Axis,
     thousands,
 };
@@ -86,7 +87,7 @@ fn main() -> Result<()> {
     figures.mean_acceptance = report.mean_acceptance;
     println!("{report}");
 
-    let title = format!("Random-walk Metropolis–Hastings: {} chains from far above to two Gaussians", thousands(chains));
+    let title = format!("Random-walk Metropolis–Hastings: {} from far above to two Gaussians", number_of_chains(chains));
     let says = format!(
         "step {step_size}, acceptance {:.2}, {} steps",
         figures.mean_acceptance.unwrap_or(f64::NAN),

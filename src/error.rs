@@ -279,3 +279,36 @@ pub(crate) fn all_finite(values: &[f32], name: impl Fn(usize) -> String) -> Resu
 pub(crate) fn at_least_two(name: &str, dim: usize) -> Result<usize> {
     if dim >= 2 { Ok(dim) } else { Err(Error::setting(name, dim, "must be at least 2")) }
 }
+
+/// Checks that there can be so many of something, each with a 32-bit number of its own and so many bytes of memory.
+pub(crate) fn room(what: &str, count: usize, bytes_each: usize) -> Result<()> {
+    let most = u64::from(u32::MAX);
+    if count as u64 > most {
+        return Err(Error::Limit { what: what.into(), asked: count as u64, allowed: most, limit: "32-bit numbers".into() });
+    }
+    let bytes = count.saturating_mul(bytes_each);
+    let mut asked = Vec::<u8>::new();
+    let granted = asked.try_reserve_exact(bytes);
+    // Else the compiler may leave out what is never used.
+    std::hint::black_box(&asked);
+    granted.map_err(|_| Error::setting(what, count, format!("there is no memory for so many, {bytes} bytes")))
+}
+
+/// The number of points of `values`, `[dim][point]`: whole ones, at least one, of finite numbers. The error names the first number that is
+/// none by its row (the point) and column (the coordinate), from 0.
+pub(crate) fn points<T: Copy + Into<f64>>(what: &str, dim: usize, values: &[T]) -> Result<usize> {
+    if dim == 0 {
+        return Err(Error::setting(format!("dimension of the {what}"), 0, "must be at least 1"));
+    }
+    if values.is_empty() || !values.len().is_multiple_of(dim) {
+        return Err(Error::shape(format!("{what} ([dim][point])"), values.len().div_ceil(dim).max(1) * dim, values.len()));
+    }
+    let n = values.len() / dim;
+    match values.iter().position(|&x| !(x.into() as f32).is_finite()) {
+        None => Ok(n),
+        Some(at) => {
+            let name = format!("{what}, row {}, column {}", at % n, at / n);
+            Err(Error::setting(name, values[at].into(), "must be a finite f32"))
+        }
+    }
+}

@@ -23,6 +23,7 @@ pub mod program;
 pub mod random;
 pub mod rbm;
 mod schedule;
+mod settings;
 mod start;
 pub mod store;
 mod tensors;

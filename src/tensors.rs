@@ -18,7 +18,10 @@ use safetensors::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    settings::{Settings, difference},
+};
 
 /// The tensor that ends a sealed file.
 const SEAL: &str = "sha256";
@@ -80,6 +83,13 @@ impl<'a> Draft<'a> {
         let (name, values) = (name.into(), values.into());
         debug_assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}");
         self.tensors.push(Tensor { name, dtype: T::DTYPE, shape: shape.into(), values: Box::new(values) });
+    }
+
+    /// What defines the run: [`Tensors::expect_settings`].
+    pub(crate) fn put_settings(&mut self, settings: &Settings) -> Result<()> {
+        let text = serde_json::to_vec(settings).map_err(|e| Error::Unsupported(format!("settings that are no JSON: {e}")))?;
+        self.put("settings", &[text.len()], text);
+        Ok(())
     }
 
     /// Writes the tensors, in the order of the crate safetensors (wide types first, then by name), with these texts in the header.
@@ -227,6 +237,19 @@ impl Tensors {
             found => {
                 let found = found.unwrap_or("nothing");
                 Err(self.wrong(format!("is no checkpoint of this kind: its metadata say {key} = {found}, not {format}")))
+            }
+        }
+    }
+
+    /// Refuses the file of a run with other settings, by their names.
+    pub(crate) fn expect_settings(&self, here: &Settings) -> Result<()> {
+        let text: Vec<u8> = self.take("settings", &[self.rows("settings")?])?;
+        let found =
+            serde_json::from_slice(&text).map_err(|e| self.wrong(format!("holds settings that cannot be read: {e}")))?;
+        match difference(&found, here) {
+            None => Ok(()),
+            Some(what) => {
+                Err(self.wrong(format!("is of another run: {what}. Resume with the settings that the run was built with")))
             }
         }
     }

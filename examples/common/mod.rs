@@ -98,8 +98,8 @@ impl Options {
         Ok(backend)
     }
 
-    /// Where networks are trained whose layers the CPU takes at once as well: the GPU, but for one in software, whose cores are the CPU's and
-    /// which is slower there; with `--backend gpu` any.
+    /// The backend that noise networks are trained on: the one that was opened, but the CPU where that is a software GPU which was not asked
+    /// for by `--backend gpu`. Its cores are the CPU's, whose own passes over whole layers are faster.
     pub fn for_training(&self, backend: &Backend) -> Backend {
         match self.backend {
             On::Best if backend.gpu().is_some_and(Gpu::is_software) => Backend::cpu(),
@@ -151,6 +151,11 @@ pub fn progress(label: impl Into<String>) -> impl Fn(Progress) -> ControlFlow<()
         }
         ControlFlow::Continue(())
     }
+}
+
+/// 65536 as 65,536 chains, 1 as 1 chain.
+pub fn number_of_chains(n: usize) -> String {
+    format!("{} chain{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
 /// 65536 as 65,536.

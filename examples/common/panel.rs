@@ -62,7 +62,7 @@ fn number(v: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').replace('-', "−")
 }
 
-/// A panel: draw fields first, then samples and lines, then `axes`.
+/// A panel: draw fields first, then samples and lines, then `axes`; `frame` where coordinates mean nothing.
 #[derive(Debug)]
 pub struct Panel<'a> {
     picture: &'a mut Picture,
@@ -225,8 +225,8 @@ impl<'a> Panel<'a> {
         self
     }
 
-    /// The frame with its numbers, and two lines above it: a title and what there is to say.
-    pub fn axes(&mut self, title: &str, says: &str) -> &mut Self {
+    /// The frame, and two lines above it: a title and what there is to say.
+    pub fn frame(&mut self, title: &str, says: &str) -> &mut Self {
         let [left, top] = self.corner;
         let [width, height] = self.size;
         for i in 0..width {
@@ -237,6 +237,17 @@ impl<'a> Panel<'a> {
             self.picture.blend(left, top + i, FAINT, 0.5);
             self.picture.blend(left + width - 1, top + i, FAINT, 0.5);
         }
+        let middle = (left + width / 2) as f32;
+        self.picture.text(title, [middle, (top - 46) as f32], 35.0, Align::Centre, INK);
+        self.picture.text(says, [middle, (top - 14) as f32], 26.0, Align::Centre, FAINT);
+        self
+    }
+
+    /// The frame with the numbers of its axes.
+    pub fn axes(&mut self, title: &str, says: &str) -> &mut Self {
+        self.frame(title, says);
+        let [left, top] = self.corner;
+        let [width, height] = self.size;
         for v in self.x.ticks() {
             let x = left + (self.x.part(v) * (width - 1) as f64).round() as usize;
             (0..7).for_each(|i| self.picture.blend(x, top + height + i, FAINT, 0.8));
@@ -247,9 +258,6 @@ impl<'a> Panel<'a> {
             (0..7).for_each(|i| self.picture.blend(left - 1 - i, y, FAINT, 0.8));
             self.picture.text(&number(v), [(left - 13) as f32, (y + 8) as f32], 24.0, Align::Right, FAINT);
         }
-        let middle = (left + width / 2) as f32;
-        self.picture.text(title, [middle, (top - 46) as f32], 35.0, Align::Centre, INK);
-        self.picture.text(says, [middle, (top - 14) as f32], 26.0, Align::Centre, FAINT);
         self
     }
 

@@ -83,7 +83,7 @@ struct Figures {
     sampler: String,
     samples: usize,
     steps: u64,
-    /// Between samples and fresh data.
+    /// Between samples and fresh data, in samples of 1,024 points, each with itself among the pairs.
     energy_distance: f64,
     sliced_wasserstein: f64,
     /// The same between two halves of the data, of the same size.
@@ -233,7 +233,7 @@ fn main() -> Result<()> {
         },
         PARTS * COMPARED,
     );
-    let title = format!("Diffusion: {} become noise, and noise becomes {0}", data.name());
+    let title = format!("Diffusion: from the {} to noise, and from noise to the {0}", data.name());
     let name = format!("{sampler:?}").to_lowercase();
     let says = format!("{score} score; {name}, {} steps; {} samples", thousands(steps as usize), thousands(chains));
     let mut picture = Picture::grid(&title, &says, FRAMES, 3, [330, 330], false)?;
@@ -313,8 +313,9 @@ fn main() -> Result<()> {
         failed_transitions,
     };
     println!(
-        "energy distance {:.5} (two halves of the data: {:.5}), sliced Wasserstein {:.4} ({:.4})\n\
+        "in samples of {}: energy distance {:.5} (two halves of the data: {:.5}), sliced Wasserstein {:.4} ({:.4})\n\
          log-likelihood by the flow {:.3} nats, exact {:.3}",
+        thousands(COMPARED),
         figures.energy_distance,
         figures.energy_distance_of_data,
         figures.sliced_wasserstein,

@@ -49,21 +49,26 @@ pub fn noise() -> Start {
 pub fn energy(backend: &Backend, data: &[f32], steps: u64, seed: u64) -> Result<(NoiseNetwork, Learned)> {
     let levels = Schedule::geometric(FIRST, LAST, LEVELS as u64);
     let levels: Vec<_> = (0..LEVELS as u64).map(|i| levels.at(i)).collect();
-    learn(backend, "energy", NoiseNetwork::energy(PIXELS, &[128, 128], Activation::Silu, seed)?, levels, data, steps, seed)
+    let network = NoiseNetwork::energy(PIXELS, &[128, 128], Activation::Silu, seed)?;
+    learn(backend, "energy", network, levels, data, steps, 0.003, seed)
 }
 
-/// A network that predicts the noise of a diffusion.
+/// A network that predicts the noise of a diffusion, learned in a short time or a long one.
 pub fn diffusion(
     backend: &Backend,
     schedule: &NoiseSchedule,
     data: &[f32],
     steps: u64,
+    quick: bool,
     seed: u64,
 ) -> Result<(NoiseNetwork, Learned)> {
-    let network = NoiseNetwork::new(PIXELS, &[256, 256], Activation::Silu, seed)?;
-    learn(backend, "diffusion", network, schedule.noise_levels(), data, steps, seed)
+    // In a short time a small network gets further, and by large steps.
+    let (units, rate) = if quick { (128, 0.01) } else { (256, 0.003) };
+    let network = NoiseNetwork::new(PIXELS, &[units, units], Activation::Silu, seed)?;
+    learn(backend, "diffusion", network, schedule.noise_levels(), data, steps, rate, seed)
 }
 
+#[allow(clippy::too_many_arguments, reason = "called twice, all of it plain data")]
 fn learn(
     backend: &Backend,
     what: &str,
@@ -71,9 +76,10 @@ fn learn(
     levels: Vec<f64>,
     data: &[f32],
     steps: u64,
+    rate: f64,
     seed: u64,
 ) -> Result<(NoiseNetwork, Learned)> {
-    let settings = Training { batch: 256, rate: Schedule::cosine(0.003, 1e-5, steps), average: 0.99, seed };
+    let settings = Training { batch: 256, rate: Schedule::cosine(rate, 1e-5, steps), average: 0.99, seed };
     let batch = settings.batch;
     let mut trainer = Trainer::new(backend, network, levels, settings)?;
     let begun = Instant::now();

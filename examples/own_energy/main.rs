@@ -8,7 +8,7 @@ mod common;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use common::{Density, Options, Picture, progress, thousands};
+use common::{Density, Options, Picture, number_of_chains, progress};
 use ergodic::{Backend, Chains, Collect, Error, Start, energy::WgslEnergy, kernel::Hmc};
 use serde_json::json;
 
@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
     let errors = (mean.mean - exact.mean_energy) / mcse;
     println!("mean energy: {:.5} ± {mcse:.5} by the chains, {:.5} by quadrature", mean.mean, exact.mean_energy);
 
-    let says = format!("{} chains of HMC on an energy given as a WGSL file", thousands(count));
+    let says = format!("{} of HMC on an energy given as a WGSL file", number_of_chains(count));
     let mut picture = Picture::grid("A galaxy with two arms", &says, 2, 1, [620, 620], false)?;
     let mut panel = picture.panel(0, 0, BOX, BOX);
     panel.field(|x, y| (exact.least_energy - energy(x, y)).exp().sqrt());

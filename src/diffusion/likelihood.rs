@@ -6,6 +6,7 @@ use super::NoiseSchedule;
 use crate::{
     Error, Result,
     energy::{Energy, Params},
+    error::points,
     kernel::times,
 };
 
@@ -27,8 +28,9 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`Error::Unsupported`] where the energy has no noise levels or no Laplacian; [`Error::Setting`] where `steps` is 0 or above T;
-/// [`Error::Shape`] where the data are no multiple of the dimension.
+/// [`Error::Unsupported`] where the energy has no noise levels or no Laplacian; [`Error::Setting`] where `steps` is 0 or above T, or where a
+/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0; [`Error::Shape`] where the data are no
+/// multiple of the dimension.
 pub fn log_likelihood(target: &dyn Energy, schedule: &NoiseSchedule, steps: usize, data: &[f32]) -> Result<Vec<f64>> {
     let dim = target.dim();
     let params = target.params();
@@ -55,10 +57,7 @@ fn flow_likelihood(
     flow: impl Fn(f64, &[f64], &mut [f64]) -> f64 + Sync,
 ) -> Result<Vec<f64>> {
     let levels: Vec<f64> = times(schedule, steps)?.into_iter().rev().map(|t| schedule.noise_variance(t).sqrt()).collect();
-    if dim == 0 || data.is_empty() || !data.len().is_multiple_of(dim) {
-        return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim.max(1)).max(1) * dim, data.len()));
-    }
-    let points = data.len() / dim;
+    let points = points("data", dim, data)?;
     let log_variance = -schedule.alpha_bar(schedule.steps()).ln();
     let of_point = |point: usize| {
         let mut y: Vec<f64> = (0..dim).map(|i| f64::from(data[i * points + point])).collect();

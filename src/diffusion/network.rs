@@ -37,7 +37,7 @@ impl NoiseNetwork {
     /// From `dim` coordinates and the embedding through `hidden` layers to `dim` outputs, with initial parameters from a seed.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no hidden layer, or a size is zero.
+    /// As [`Network::new`].
     pub fn new(dim: usize, hidden: &[usize], activation: Activation, seed: u64) -> Result<Self> {
         Self::with_outputs(dim, dim, hidden, activation, seed)
     }
@@ -58,7 +58,8 @@ impl NoiseNetwork {
         if dim == 0 {
             return Err(Error::setting("dimension of the noise network", 0, "must be at least 1"));
         }
-        let sizes: Vec<_> = [dim + 2 * DOUBLINGS].into_iter().chain(hidden.iter().copied()).chain([outputs]).collect();
+        let sizes: Vec<_> =
+            [dim.saturating_add(2 * DOUBLINGS)].into_iter().chain(hidden.iter().copied()).chain([outputs]).collect();
         let network = Network::new(sizes, activation)?;
         let params = network.init(seed);
         Ok(Self { network, dim, params })

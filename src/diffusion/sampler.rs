@@ -7,6 +7,7 @@ use super::NoiseNetwork;
 use crate::{
     Error, Result,
     energy::Energy,
+    error::room,
     kernel::{Control, Kernel, Reverse},
     net::{Layers, Real, Weights},
     random::{Draws, Epochs, Stream, key},
@@ -33,12 +34,13 @@ impl Sampler {
     /// So many points, from the law that the kernel starts from.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there are no points.
+    /// [`Error::Setting`] where there are no points, or more than memory holds; [`Error::Limit`] beyond 2³² − 1.
     pub fn new(network: NoiseNetwork, kernel: Reverse, points: usize, seed: u64) -> Result<Self> {
         if points == 0 {
             return Err(Error::setting("points of the sampler", 0, "must be at least 1"));
         }
         let dim = network.dim();
+        room("points of the sampler", points, dim.saturating_mul(size_of::<f32>() + size_of::<f64>()))?;
         let start = kernel.start().positions(dim, 0, points, 1, seed)?;
         let positions = (0..start.len()).map(|k| f64::from(start[k % dim * points + k / dim])).collect();
         let weights = Weights::new(network.network(), network.params());
@@ -57,20 +59,19 @@ impl Sampler {
         (0..self.positions.len()).map(|k| self.positions[k % points * dim + k / points] as f32).collect()
     }
 
-    /// Takes so many steps.
+    /// Takes so many steps. Those after the kernel's last one change nothing.
     pub fn advance(&mut self, steps: u64) {
         let dim = self.network.dim();
         let slots = self.kernel.slots(dim);
         let epochs = Epochs::new(slots);
-        let controls: Vec<(u64, Control)> = (self.steps..self.steps + steps).map(|k| (k, self.kernel.control(k))).collect();
+        let end = self.steps.saturating_add(steps);
+        let controls: Vec<(u64, Control)> =
+            (self.steps..end.min(self.kernel.steps())).map(|k| (k, self.kernel.control(k))).collect();
         let (network, weights, seed) = (&self.network, &self.weights, self.seed);
         self.positions.par_chunks_mut(TOGETHER * dim).enumerate().for_each(|(block, positions)| {
             let (mut z, mut inputs, mut layers) = (vec![0.0; dim], Vec::new(), Layers::default());
             for &(k, control) in &controls {
                 let sigma = f64::from(control.level).sqrt();
-                if sigma == 0.0 {
-                    break;
-                }
                 inputs.clear();
                 positions.chunks_exact(dim).for_each(|y| network.inputs(sigma, y.iter().copied(), &mut inputs));
                 let predicted = network.predictions(weights, &mut layers, &inputs);
@@ -88,7 +89,7 @@ impl Sampler {
                 }
             }
         });
-        self.steps += steps;
+        self.steps = end;
     }
 }
 

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
+    error::points,
     random::{Draws, Stream, key, normal_slots},
 };
 
@@ -121,17 +122,15 @@ impl NoiseSchedule {
     /// (seed, t, i) alone.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] for a step that there is not.
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] for a step that there is not, for
+    /// no dimension, and where a number is not finite, with its row (the point) and column (the coordinate), from 0.
     pub fn noised(&self, data: &[f32], dim: usize, t: usize, seed: u64) -> Result<Vec<f32>> {
-        if dim == 0 || data.is_empty() || !data.len().is_multiple_of(dim) {
-            return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim.max(1)).max(1) * dim, data.len()));
-        }
+        let points = points("data", dim, data)?;
         if t > self.steps() {
             return Err(Error::setting("step of the forward process", t, format!("must be at most T = {}", self.steps())));
         }
         let (kept, added) = (self.alpha_bar(t).sqrt(), (1.0 - self.alpha_bar(t)).sqrt());
         let key = key(seed, Stream::Forward, t as u64);
-        let points = data.len() / dim;
         let mut noised = vec![0f32; data.len()];
         let pairs = noised.par_chunks_mut(points).zip(data.par_chunks(points)).enumerate();
         pairs.for_each(|(i, (row, data))| {
@@ -224,5 +223,8 @@ mod tests {
         assert!(matches!(schedule.noised(&[0.0; 4], 2, 11, 0), Err(Error::Setting { .. })));
         assert!(matches!(schedule.noised(&[0.0; 5], 2, 1, 0), Err(Error::Shape { .. })));
         assert!(matches!(schedule.noised(&[], 2, 1, 0), Err(Error::Shape { .. })));
+        let refused = |data: &[f32], dim| schedule.noised(data, dim, 1, 0).unwrap_err().to_string();
+        assert!(refused(&[0.0; 4], 0).contains("dimension of the data = 0"));
+        assert!(refused(&[0.0, 0.0, f32::NAN, 0.0], 2).contains("data, row 0, column 1 = NaN"));
     }
 }

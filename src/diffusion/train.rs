@@ -9,15 +9,16 @@ use super::{
 use crate::{
     Backend, Error, Result, Schedule,
     energy::Energy,
-    error::positive,
+    error::{points, positive, room},
     random::{Draws, Stream, key, normal_slots, uniform},
+    settings::{Settings, settings},
     tensors::{Draft, Tensors},
     train::{Memory, Optimizer},
 };
 
 /// A loss that no training comes back from.
 const MOST_LOSS: f64 = 1e30;
-const FORMAT: &str = "ergodic noise training 2";
+const FORMAT: &str = "ergodic noise training 3";
 
 /// How to train. [`Default`]: batches of 512, rate 0.002, averaged over about a thousand steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +68,8 @@ impl Trainer {
     /// Starts to train a network at these noise levels σ. Of software Vulkan and the CPU's threads ([`Backend::cpu`]), the threads are faster.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is no level, or a level or a setting is outside of its range; errors of the device.
+    /// [`Error::Setting`] where there is no level, or a level or a setting is outside of its range; [`Error::Limit`] for batches
+    /// beyond 2³² − 1; errors of the device.
     pub fn new(backend: &Backend, network: NoiseNetwork, levels: impl Into<Vec<f64>>, settings: Training) -> Result<Self> {
         let levels = levels.into();
         if levels.is_empty() {
@@ -77,6 +79,8 @@ impl Trainer {
         if settings.batch == 0 {
             return Err(Error::setting("batch", 0, "must be at least 1"));
         }
+        let units = network.network().sizes()[0] + network.dim();
+        room("batch", settings.batch, units.saturating_mul(size_of::<f64>() + size_of::<f32>()))?;
         settings.rate.validate("rate", positive)?;
         if !(0.0..1.0).contains(&settings.average) {
             return Err(Error::setting("average", settings.average, "must be at least 0 and below 1"));
@@ -102,13 +106,11 @@ impl Trainer {
     /// So many steps on data, `[dim][point]`; the mean loss over them, a coordinate.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where the loss passed 10³⁰; errors of the
-    /// device. The state is then that before this call.
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with
+    /// its row (the point) and column (the coordinate), from 0, or where the loss passed 10³⁰; errors of the device. The state is then that
+    /// before this call.
     pub fn train(&mut self, data: &[f32], steps: u64) -> Result<f64> {
-        let dim = self.network.dim();
-        if data.is_empty() || !data.len().is_multiple_of(dim) {
-            return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim).max(1) * dim, data.len()));
-        }
+        points("data", self.network.dim(), data)?;
         let before = self.state.clone();
         let mean = self.go_on(data, steps);
         if mean.is_err() {
@@ -162,16 +164,33 @@ impl Trainer {
             draft.put(name, &[values.len()], values.as_slice());
         }
         draft.put("steps", &[1], vec![*steps]);
+        draft.put_settings(&self.definition())?;
         draft.seal(path.as_ref(), "format", FORMAT.into())
+    }
+
+    /// What defines the run.
+    fn definition(&self) -> Settings {
+        let Training { batch, rate, average, seed } = &self.settings;
+        let (network, levels) = (self.network.name(), &self.levels);
+        settings([
+            ("network", &network),
+            ("noise levels", levels),
+            ("batch", batch),
+            ("rate", rate),
+            ("average", average),
+            ("seed", seed),
+        ])
     }
 
     /// This trainer, with the state of one that was saved, of the same network and settings.
     ///
     /// # Errors
-    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or of another network.
+    /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or of another network, or was saved with other
+    /// settings, which it names.
     pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {
         let file = Tensors::open(path.as_ref())?.sealed()?;
         file.expect("format", FORMAT)?;
+        file.expect_settings(&self.definition())?;
         let values = |name: &str| file.finite(name, &[self.state.params.len()]);
         let memory = Memory { first: values("mean")?, second: values("square")?, steps: file.take("steps", &[1])?[0] };
         self.state = State { params: values("params")?, memory, average: values("average")? };

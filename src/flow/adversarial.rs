@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Backend, Error, Result,
+    error::points,
     train::{Optimizer, Trainable},
 };
 
@@ -40,7 +41,7 @@ impl Default for Adversary {
 /// F = ⟨E⟩ − H(q), as in [`Variational`](super::Variational). −F estimates ln Z from below.
 #[derive(Debug)]
 pub struct Adversarial {
-    settings: Adversary,
+    pub(super) settings: Adversary,
     pub(super) pair: Pair,
 }
 
@@ -90,6 +91,7 @@ impl Adversarial {
     /// # Errors
     /// As [`Contrastive::advance`](super::Contrastive::advance).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Phases> {
+        points("data", self.pair.flow.dim(), data)?;
         let [gap, free_energy] = means(updates, || self.update(data))?;
         Ok(Phases { gap, free_energy })
     }
@@ -97,19 +99,19 @@ impl Adversarial {
     fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
         let (Adversary { training, flow_updates, .. }, pair) = (&self.settings, &mut self.pair);
         let (count, seed) = (training.batch, training.seed);
-        let data = training.draw(pair.flow.dim(), data, pair.updates())?;
+        let data = training.draw(pair.flow.dim(), data, pair.updates());
         pair.set_params()?;
         let (mut flow, mut flow_descent) = (pair.flow.clone(), pair.flow_descent.clone());
         let mut free_energy = 0.0;
         for step in pair.updates() * flow_updates..(pair.updates() + 1) * flow_updates {
-            let pass = flow.forward_pass(&flow.base(count, seed, 2 * step))?;
+            let pass = flow.forward_pass(&flow.base(count, seed, 2 * step)?)?;
             let (energies, pulls) = pair.passes.energy_and_grad(&narrow(&pass.mapped.positions))?;
             let (seen, moved, descent) = descend(&pass, &energies, &wide(&pulls), &flow_descent)?;
             flow.set_params(&moved)?;
             (flow_descent, free_energy) = (descent, free_energy + seen / *flow_updates as f64);
         }
         // The energy sees other draws than those that the flow was moved by.
-        let draws = flow.sample(count, seed, 2 * pair.updates() * flow_updates + 1).positions;
+        let draws = flow.sample(count, seed, 2 * pair.updates() * flow_updates + 1)?.positions;
         let energies = pair.energies(&[&data, &narrow(&draws)])?;
         let weights: Vec<_> = (0..2 * count).map(|i| if i < count { 1.0 } else { -1.0 } / count as f64).collect();
         let gap = energies.iter().zip(&weights).map(|(e, w)| w * e).sum::<f64>();

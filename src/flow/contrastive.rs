@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Backend, Error, Result,
     energy::{Energy, Sum},
-    error::finite,
+    error::{finite, points},
     random::{Draws, Stream, key},
     rbm::{sigmoid, softplus},
     train::{Noise, Optimizer, Trainable},
@@ -74,7 +74,7 @@ impl Default for Contrast {
 /// the optimum both are the density of the data and V = −2 ln 2.
 #[derive(Debug)]
 pub struct Contrastive {
-    settings: Contrast,
+    pub(super) settings: Contrast,
     pub(super) pair: Pair,
     /// Of the batch's noise, the points of the cover.
     covering: usize,
@@ -170,20 +170,22 @@ impl Contrastive {
     /// Updates by batches of the data, `[dim][point]`, and as many points of noise; the means of what they saw.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a point is not finite, or where
-    /// parameters would leave the finite range (the state is then that before this update); errors of the device.
+    /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a number is not finite, with its row (the
+    /// point) and column (the coordinate), from 0, or where parameters would leave the finite range (the state is then that before this
+    /// update); errors of the device.
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Contest> {
+        points("data", self.pair.flow.dim(), data)?;
         let [value, accuracy] = means(updates, || self.update(data))?;
         Ok(Contest { value, accuracy })
     }
 
     fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
         let (count, seed) = (self.settings.training.batch, self.settings.training.seed);
-        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.updates())?;
+        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.updates());
         let cover = self.cover();
         let flow = self.pair.flow.clone();
         let of_data = flow.inverse_pass(&wide(&data))?;
-        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.updates()))?;
+        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.updates())?)?;
         let draws = narrow(&drawn.mapped.positions);
         // log f: of data, of the flow's draws, of the cover's.
         let log_flow = [of_data.log_densities(), drawn.log_densities(), flow.log_density(&wide(&cover))?].concat();

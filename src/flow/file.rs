@@ -6,6 +6,7 @@ use super::{Adversarial, Adversary, Contrast, Contrastive, Flow, Likelihood, Tra
 use crate::{
     Backend, Error, Result,
     energy::Energy,
+    settings::{Settings, settings},
     tensors::{Draft, Tensors},
     train::{Memory, Trainable},
 };
@@ -44,13 +45,15 @@ fn tensors(flow: &Flow) -> impl Iterator<Item = (String, Vec<usize>, std::ops::R
     })
 }
 
-fn write(path: &Path, kind: &str, flow: &Flow, memory: Option<&Memory>, pair: Option<&Pair>) -> Result<()> {
+/// The settings and the optimiser's memory are those of training, where it is in training.
+fn write(path: &Path, kind: &str, flow: &Flow, training: Option<(&Settings, &Memory)>, pair: Option<&Pair>) -> Result<()> {
     let mut draft = Draft::default();
     draft.put("shape", &[3], [flow.dim, flow.layers.len(), flow.hidden].map(|n| n as u64).to_vec());
     for (name, shape, range) in tensors(flow) {
         draft.put(name, &shape, &flow.params[range]);
     }
-    let memories = [("adam", memory), ("energy.adam", pair.map(|pair| &pair.energy_descent.memory))];
+    let memories =
+        [("adam", training.map(|(_, memory)| memory)), ("energy.adam", pair.map(|pair| &pair.energy_descent.memory))];
     for (name, memory) in memories.into_iter().filter_map(|(name, memory)| Some((name, memory?))) {
         for (moment, values) in [("first", &memory.first), ("second", &memory.second)] {
             draft.put(format!("{name}.{moment}"), &[values.len()], values);
@@ -61,13 +64,16 @@ fn write(path: &Path, kind: &str, flow: &Flow, memory: Option<&Memory>, pair: Op
         draft.put("energy.params", &[pair.params.len()], pair.params.as_slice());
         pair.base.iter().for_each(|base| draft.put("base.params", &[base.params.len()], base.params.as_slice()));
     }
+    training.map_or(Ok(()), |(settings, _)| draft.put_settings(settings))?;
     draft.seal(path, KEY, kind.into())
 }
 
-/// Reads a file of this kind; of a pair, with the energy's so many parameters and whether it corrects a flow.
-fn read(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Result<Saved> {
+/// Reads a file of this kind; of training, with these settings; of a pair, with the energy's so many parameters and whether it corrects a
+/// flow.
+fn read(path: &Path, kind: &str, settings: Option<&Settings>, pair: Option<(usize, bool)>) -> Result<Saved> {
     let file = Tensors::open(path)?.sealed()?;
     file.expect(KEY, kind)?;
+    settings.map_or(Ok(()), |settings| file.expect_settings(settings))?;
     let shape = file.take::<u64>("shape", &[3])?;
     let wrong = |e: Error| file.wrong(format!("holds a flow that cannot be: {e}"));
     // A damaged shape would ask for much memory; so many parameters the file must have.
@@ -80,7 +86,7 @@ fn read(path: &Path, kind: &str, pair: Option<(usize, bool)>) -> Result<Saved> {
     }
     flow.params = vec![0.0; count];
     flow.set_params(&params).map_err(wrong)?;
-    let memory = if kind == FLOW { None } else { Some(remembered(&file, "adam", count)?) };
+    let memory = settings.map(|_| remembered(&file, "adam", count)).transpose()?;
     let learned = |(params, corrects): (usize, bool)| -> Result<SavedPair> {
         Ok(SavedPair {
             params: file.finite("energy.params", &[params])?,
@@ -97,11 +103,43 @@ fn remembered(file: &Tensors, name: &str, count: usize) -> Result<Memory> {
     Ok(Memory { first, second, steps: file.take::<u64>(&format!("{name}.steps"), &[1])?[0] })
 }
 
+/// What defines a run.
+fn of_training(Training { batch, optimizer, seed }: &Training) -> Settings {
+    settings([("batch", batch), ("optimizer", optimizer), ("seed", seed)])
+}
+
+/// That of a run on an energy that stays as it is.
+fn of_variational(energy: &dyn Energy, training: &Training) -> Settings {
+    let mut all = settings([("energy", &energy.name()), ("energy's parameters", &energy.params())]);
+    all.extend(of_training(training));
+    all
+}
+
+fn of_contrastive(energy: String, contrast: &Contrast) -> Settings {
+    let Contrast { training, energy_optimizer, flow_goal, cover, correction, alternate } = contrast;
+    let mut all = settings([
+        ("energy", &energy),
+        ("energy's optimizer", energy_optimizer),
+        ("flow's goal", flow_goal),
+        ("cover", cover),
+        ("correction", correction),
+        ("alternate", alternate),
+    ]);
+    all.extend(of_training(training));
+    all
+}
+
+fn of_adversarial(energy: String, Adversary { training, energy_optimizer, flow_updates }: &Adversary) -> Settings {
+    let mut all = settings([("energy", &energy), ("energy's optimizer", energy_optimizer), ("flow updates", flow_updates)]);
+    all.extend(of_training(training));
+    all
+}
+
 const FLOW: &str = "flow 1";
-const LIKELIHOOD: &str = "flow by likelihood 2";
-const VARIATIONAL: &str = "flow by free energy 2";
-const CONTRASTIVE: &str = "flow-contrastive estimation 2";
-const ADVERSARIAL: &str = "adversarial training 2";
+const LIKELIHOOD: &str = "flow by likelihood 3";
+const VARIATIONAL: &str = "flow by free energy 3";
+const CONTRASTIVE: &str = "flow-contrastive estimation 3";
+const ADVERSARIAL: &str = "adversarial training 3";
 
 impl Flow {
     /// Writes the flow as safetensors: of layer l `layers.<l>.hidden.weight` `[hidden][kept]`, `.hidden.bias`, `.out.weight`
@@ -118,7 +156,7 @@ impl Flow {
     /// # Errors
     /// [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(read(path.as_ref(), FLOW, None)?.flow)
+        Ok(read(path.as_ref(), FLOW, None, None)?.flow)
     }
 }
 
@@ -128,15 +166,16 @@ impl Likelihood {
     /// # Errors
     /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), LIKELIHOOD, &self.flow, Some(&self.descent.memory), None)
+        write(path.as_ref(), LIKELIHOOD, &self.flow, Some((&of_training(&self.settings), &self.descent.memory)), None)
     }
 
     /// Goes on from a file, with the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something
+    /// else, or was saved with other settings, which it names.
     pub fn resume(path: impl AsRef<Path>, settings: Training) -> Result<Self> {
-        let saved = read(path.as_ref(), LIKELIHOOD, None)?;
+        let saved = read(path.as_ref(), LIKELIHOOD, Some(&of_training(&settings)), None)?;
         let mut trainer = Self::new(saved.flow, settings)?;
         saved.memory.into_iter().for_each(|memory| trainer.descent.memory = memory);
         Ok(trainer)
@@ -149,15 +188,17 @@ impl Variational {
     /// # Errors
     /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), VARIATIONAL, &self.flow, Some(&self.descent.memory), None)
+        let settings = of_variational(&*self.energy, &self.settings);
+        write(path.as_ref(), VARIATIONAL, &self.flow, Some((&settings, &self.descent.memory)), None)
     }
 
     /// Goes on from a file, with the energy and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something
+    /// else, or was saved with other settings, which it names.
     pub fn resume(path: impl AsRef<Path>, energy: impl Energy + 'static, settings: Training) -> Result<Self> {
-        let saved = read(path.as_ref(), VARIATIONAL, None)?;
+        let saved = read(path.as_ref(), VARIATIONAL, Some(&of_variational(&energy, &settings)), None)?;
         let mut trainer = Self::new(energy, saved.flow, settings)?;
         saved.memory.into_iter().for_each(|memory| trainer.descent.memory = memory);
         Ok(trainer)
@@ -165,8 +206,8 @@ impl Variational {
 }
 
 impl Pair {
-    fn save(&self, path: &Path, kind: &str) -> Result<()> {
-        write(path, kind, &self.flow, Some(&self.flow_descent.memory), Some(self))
+    fn save(&self, path: &Path, kind: &str, settings: &Settings) -> Result<()> {
+        write(path, kind, &self.flow, Some((settings, &self.flow_descent.memory)), Some(self))
     }
 
     /// Takes over what was saved; its flow is here already.
@@ -184,16 +225,18 @@ impl Contrastive {
     /// # Errors
     /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.pair.save(path.as_ref(), CONTRASTIVE)
+        self.pair.save(path.as_ref(), CONTRASTIVE, &of_contrastive(self.pair.name(), &self.settings))
     }
 
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something
+    /// else, or was saved with other settings, which it names.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Contrast) -> Result<Self> {
         let learned = (energy.params().len() + 1, settings.correction);
-        let Saved { flow, memory, pair } = read(path.as_ref(), CONTRASTIVE, Some(learned))?;
+        let Saved { flow, memory, pair } =
+            read(path.as_ref(), CONTRASTIVE, Some(&of_contrastive(energy.name(), &settings)), Some(learned))?;
         let mut trainer = Self::new(backend, energy, 0.0, flow, settings)?;
         trainer.pair.restore(memory, pair)?;
         Ok(trainer)
@@ -206,15 +249,17 @@ impl Adversarial {
     /// # Errors
     /// [`Error::Write`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.pair.save(path.as_ref(), ADVERSARIAL)
+        self.pair.save(path.as_ref(), ADVERSARIAL, &of_adversarial(self.pair.name(), &self.settings))
     }
 
     /// Goes on from a file, with an energy of the same form and the settings it was trained with.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something else.
+    /// As [`new`](Self::new); [`Error::File`] where the file cannot be read; [`Error::Format`] where it is damaged or holds something
+    /// else, or was saved with other settings, which it names.
     pub fn resume(path: impl AsRef<Path>, backend: &Backend, energy: Arc<dyn Trainable>, settings: Adversary) -> Result<Self> {
-        let Saved { flow, memory, pair } = read(path.as_ref(), ADVERSARIAL, Some((energy.params().len(), false)))?;
+        let here = of_adversarial(energy.name(), &settings);
+        let Saved { flow, memory, pair } = read(path.as_ref(), ADVERSARIAL, Some(&here), Some((energy.params().len(), false)))?;
         let mut trainer = Self::new(backend, energy, flow, settings)?;
         trainer.pair.restore(memory, pair)?;
         Ok(trainer)

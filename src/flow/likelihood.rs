@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    error::{points, room},
     random::{Stream, key, threefry},
     train::Optimizer,
 };
@@ -34,30 +35,19 @@ impl Training {
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "must be at least 1"));
         }
+        // What a pass remembers of each point.
+        let traced = flow.layers().saturating_mul(flow.hidden() + 2 * flow.dim()).saturating_mul(2 * size_of::<f64>());
+        room("batch", self.batch, traced)?;
         Descent::new("learning rate", &self.optimizer, flow.params().len())
     }
 
-    /// The points of an update, drawn with replacement, `[dim][point]`.
-    pub(super) fn draw(&self, dim: usize, data: &[f32], update: u64) -> Result<Vec<f32>> {
+    /// The points of an update, drawn with replacement from checked data, `[dim][point]`.
+    pub(super) fn draw(&self, dim: usize, data: &[f32], update: u64) -> Vec<f32> {
         let count = data.len() / dim;
-        if count == 0 || data.len() != dim * count {
-            return Err(Error::shape("data ([dim][point])", dim * count.max(1), data.len()));
-        }
         let key = key(self.seed, Stream::Shuffle, update);
         let row = |i: usize| ((u64::from(threefry(key, [i as u32, 1])[0]) * count as u64) >> 32) as usize;
         let rows: Vec<_> = (0..self.batch).map(row).collect();
-        let batch: Vec<_> = data.chunks(count).flat_map(|values| rows.iter().map(|&row| values[row])).collect();
-        match batch.iter().position(|x| !x.is_finite()) {
-            None => Ok(batch),
-            Some(at) => {
-                let point = rows[at % self.batch];
-                Err(Error::setting(
-                    format!("coordinate {} of data point {point}", at / self.batch),
-                    batch[at],
-                    "must be finite",
-                ))
-            }
-        }
+        data.chunks(count).flat_map(|values| rows.iter().map(|&row| values[row])).collect()
     }
 }
 
@@ -103,14 +93,16 @@ impl Likelihood {
     /// Updates by batches of the data, `[dim][point]`; the mean log-density of the batches, each before its update.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a point is not finite, or where the
-    /// parameters would leave the finite range (the state is then that before this update).
+    /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a number is not finite, with its row (the
+    /// point) and column (the coordinate), from 0, or where the parameters would leave the finite range (the state is then that before this
+    /// update).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<f64> {
+        points("data", self.flow.dim(), data)?;
         Ok(means(updates, || self.update(data))?[0])
     }
 
     fn update(&mut self, data: &[f32]) -> Result<[f64; 1]> {
-        let batch = self.settings.draw(self.flow.dim(), data, self.updates())?;
+        let batch = self.settings.draw(self.flow.dim(), data, self.updates());
         let pass = self.flow.inverse_pass(&wide(&batch))?;
         let count = self.settings.batch as f64;
         let likelihood = pass.log_densities().iter().sum::<f64>() / count;

@@ -32,7 +32,7 @@ pub use variational::Variational;
 
 use crate::{
     Error, Result,
-    error::{all_finite, at_least_two, positive},
+    error::{all_finite, at_least_two, positive, room},
     random::{Draws, Epochs, Stream, key, normal_pair, normal_slots, threefry},
 };
 use coupling::Layer;
@@ -45,7 +45,7 @@ const SPREAD: f64 = 1.5;
 /// ```
 /// # use ergodic::flow::Flow;
 /// let flow = Flow::new(2, 6, 16, 1)?;
-/// let drawn = flow.sample(1_000, 7, 0);
+/// let drawn = flow.sample(1_000, 7, 0)?;
 /// let density = flow.log_density(&drawn.positions)?;
 /// assert!((density[3] - drawn.log_densities[3]).abs() < 1e-9);
 /// assert!(Flow::new(1, 6, 16, 1).is_err());
@@ -164,7 +164,12 @@ impl Flow {
     }
 
     /// z ~ N(0, I), `[dim][point]`: of points 0 to `count` − 1 in this step. Another step gives independent ones.
-    pub fn base(&self, count: usize, seed: u64, step: u64) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// [`Error::Limit`] beyond 2³² − 1 points; [`Error::Setting`] where memory does not hold them.
+    pub fn base(&self, count: usize, seed: u64, step: u64) -> Result<Vec<f64>> {
+        // Base and positions, in blocks and whole.
+        room("points of the flow", count, self.dim.saturating_mul(4 * size_of::<f64>()))?;
         let slots = normal_slots(self.dim);
         let epochs = Epochs::new(slots);
         let key = key(seed, Stream::Flow, epochs.epoch(step));
@@ -174,15 +179,18 @@ impl Flow {
             Draws::new(key, point as u32, epochs.step_in_epoch(step) * slots).normals(0, &mut z);
             z.iter().enumerate().for_each(|(i, &z)| base[i * count + point] = z);
         }
-        base
+        Ok(base)
     }
 
     /// Exact draws, x = f(z) of [`base`](Self::base), with their log-densities.
-    pub fn sample(&self, count: usize, seed: u64, step: u64) -> Drawn {
-        let base = self.base(count, seed, step);
+    ///
+    /// # Errors
+    /// As [`base`](Self::base).
+    pub fn sample(&self, count: usize, seed: u64, step: u64) -> Result<Drawn> {
+        let base = self.base(count, seed, step)?;
         let mapped = self.map(&base, pass::Direction::Forward);
         let log_densities = pass::standard_normal(&base, count).zip(&mapped.log_dets).map(|(n, log_det)| n - log_det).collect();
-        Drawn { positions: mapped.positions, log_densities }
+        Ok(Drawn { positions: mapped.positions, log_densities })
     }
 }
 
@@ -199,16 +207,10 @@ fn shape(dim: usize, layers: usize, hidden: usize) -> Result<Vec<Layer>> {
     if hidden == 0 {
         return Err(Error::setting("hidden units of the flow", hidden, "must be at least 1"));
     }
-    let widest =
-        (2 * dim + 2).checked_mul(hidden).and_then(|n| n.checked_add(2 * dim * dim)).and_then(|n| n.checked_mul(layers));
-    if widest.is_none_or(|n| n > u32::MAX as usize) {
-        return Err(Error::Limit {
-            what: "parameters of the flow".into(),
-            asked: widest.map_or(u64::MAX, |n| n as u64),
-            allowed: u64::from(u32::MAX),
-            limit: "32-bit indices".into(),
-        });
-    }
+    let doubled = dim.saturating_mul(2);
+    let widest = doubled.saturating_add(2).saturating_mul(hidden).saturating_add(doubled.saturating_mul(dim));
+    room("parameters of the flow", widest.saturating_mul(layers), size_of::<f32>())?;
+    room("layers of the flow", layers, size_of::<Layer>() + dim * size_of::<usize>())?;
     let mut at = 0;
     let layer = |l: usize| {
         let (kept, moved) = (0..dim).partition(|i| (i + l).is_multiple_of(2));

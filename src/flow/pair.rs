@@ -44,6 +44,11 @@ impl Pair {
         Ok(Self { passes: passes(&energy, backend)?, energy, params, energy_descent, flow, flow_descent, base: None })
     }
 
+    /// The energy's name.
+    pub(super) fn name(&self) -> String {
+        self.energy.name()
+    }
+
     /// The energy's own parameters.
     pub(super) fn own(&self) -> &[f32] {
         &self.params[..self.energy.params().len()]

@@ -6,7 +6,7 @@ use super::{
     Flow,
     coupling::{POINTS, Row, Trace},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -50,7 +50,8 @@ impl Flow {
     /// From the base to the data: x = f(z) of z, `[dim][point]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the points are no multiple of the dimension.
+    /// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Setting`] where a number is not finite in f32, with its row
+    /// (the point) and column (the coordinate), from 0.
     pub fn forward(&self, z: &[f64]) -> Result<Mapped> {
         self.check(z)?;
         Ok(self.map(z, Direction::Forward))
@@ -91,12 +92,7 @@ impl Flow {
     }
 
     fn check(&self, points: &[f64]) -> Result<()> {
-        if points.len().is_multiple_of(self.dim) {
-            Ok(())
-        } else {
-            let expected = points.len().next_multiple_of(self.dim);
-            Err(Error::shape("points of the flow ([dim][point])", expected, points.len()))
-        }
+        if points.is_empty() { Ok(()) } else { error::points("points of the flow", self.dim, points).map(drop) }
     }
 
     pub(super) fn map(&self, points: &[f64], direction: Direction) -> Mapped {

@@ -30,8 +30,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Variational {
-    settings: Training,
-    energy: Arc<dyn Energy>,
+    pub(super) settings: Training,
+    pub(super) energy: Arc<dyn Energy>,
     pub(super) flow: Flow,
     pub(super) descent: Descent,
 }
@@ -74,7 +74,7 @@ impl Variational {
     }
 
     fn update(&mut self) -> Result<[f64; 1]> {
-        let pass = self.flow.forward_pass(&self.flow.base(self.settings.batch, self.settings.seed, self.updates()))?;
+        let pass = self.flow.forward_pass(&self.flow.base(self.settings.batch, self.settings.seed, self.updates())?)?;
         let (energies, pulls) = at(&*self.energy, &pass.mapped.positions);
         let (free_energy, moved, descent) = descend(&pass, &energies, &pulls, &self.descent)?;
         self.flow.set_params(&moved)?;

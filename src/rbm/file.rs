@@ -6,10 +6,11 @@ use std::{collections::HashMap, path::Path};
 use super::{Rbm, Trainer, Training, train::Step};
 use crate::{
     Result,
+    settings::{Settings, settings},
     tensors::{Draft, Tensors},
 };
 
-const FORMAT: &str = "ergodic rbm checkpoint 2";
+const FORMAT: &str = "ergodic rbm checkpoint 3";
 
 impl Rbm {
     /// Writes W, a and b as f32, and sd where visible units are Gaussian.
@@ -55,6 +56,7 @@ impl Trainer {
         draft.put("step.b", &[hidden], &self.step.hidden_bias);
         let [chains, levels] = self.settings.negative.persistent();
         draft.put("chains", &[chains, levels, visible], &self.chains);
+        draft.put_settings(&of_training(&self.settings))?;
         let texts = [("format", FORMAT.into()), ("epochs", self.epochs.to_string()), ("drawn", self.drawn.to_string())];
         draft.write(path.as_ref(), texts.map(|(name, value)| (name.into(), value)).into())
     }
@@ -62,10 +64,12 @@ impl Trainer {
     /// Goes on from a checkpoint, with the settings it was trained with.
     ///
     /// # Errors
-    /// As [`Rbm::load`]; [`Error::Format`](crate::Error::Format) where the file is no checkpoint, or one with another number of chains.
+    /// As [`Rbm::load`]; [`Error::Format`](crate::Error::Format) where the file is no checkpoint, or was saved with
+    /// other settings, which it names.
     pub fn resume(path: impl AsRef<Path>, settings: Training) -> Result<Self> {
         let file = Tensors::open(path.as_ref())?;
         file.expect("format", FORMAT)?;
+        file.expect_settings(&of_training(&settings))?;
         let mut trainer = Self::new(read(&file)?, settings)?;
         let (visible, hidden) = (trainer.rbm.visible, trainer.rbm.hidden);
         let [chains, levels] = trainer.settings.negative.persistent();
@@ -79,6 +83,21 @@ impl Trainer {
         trainer.drawn = file.counter("drawn")?;
         Ok(trainer)
     }
+}
+
+/// What defines a run.
+fn of_training(training: &Training) -> Settings {
+    let Training { negative, batch, rate, momentum, weight_decay, sparsity, centred, seed } = training;
+    settings([
+        ("negative", negative),
+        ("batch", batch),
+        ("rate", rate),
+        ("momentum", momentum),
+        ("weight_decay", weight_decay),
+        ("sparsity", sparsity),
+        ("centred", centred),
+        ("seed", seed),
+    ])
 }
 
 fn read(file: &Tensors) -> Result<Rbm> {

@@ -1,21 +1,18 @@
-//! What defines a run, as texts by name: two runs with the same ones draw the same numbers.
+//! What defines a run of chains: two with the same settings draw the same numbers.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::{
     Result, adapt,
     chains::Setup,
     kernel::Kernel,
     program::{engine_text, text_of},
+    settings::{self, sha256, short},
 };
 
-/// Texts longer than this are kept by their SHA-256.
-const MOST_BYTES: usize = 200;
-
-pub(super) type Settings = BTreeMap<String, String>;
+pub(super) use crate::settings::Settings;
 
 /// The settings of a run on this backend, "gpu" or "cpu".
 ///
@@ -59,33 +56,15 @@ fn before_warm_up(kernel: &Arc<dyn Kernel>, dim: usize) -> Arc<dyn Kernel> {
 
 /// What differs between the settings in a file and those here; None if nothing.
 pub(super) fn difference(found: &Settings, here: &Settings) -> Option<String> {
-    let none = "nothing".to_owned();
-    let names = here.keys().chain(found.keys().filter(|name| !here.contains_key(*name)));
-    let differences: Vec<_> = names
-        .map(|name| (name, found.get(name).unwrap_or(&none), here.get(name).unwrap_or(&none)))
-        .filter(|(_, found, here)| found != here)
-        .map(|(name, found, here)| format!("{name} is {found} in the file and {here} here"))
-        .collect();
-    let mut what = differences.join("; ");
+    let mut what = settings::difference(found, here)?;
     if found.get("backend") != here.get("backend") {
         what +=
             " (a state in f32 and one in f64 do not go on with the same bits: start anew from the file's positions instead)";
     }
-    (!differences.is_empty()).then_some(what)
+    Some(what)
 }
 
 /// Numbers as JSON: the shortest text that is read back to the same bits.
 fn json(value: &impl Serialize) -> String {
     short(serde_json::to_string(value).unwrap_or_default())
-}
-
-fn short(text: String) -> String {
-    if text.len() <= MOST_BYTES { text } else { sha256(&text) }
-}
-
-fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().fold("sha256 ".to_owned(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

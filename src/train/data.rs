@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 
 /// Points to learn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,17 +31,8 @@ impl Data {
         if dim == 0 || points.is_empty() {
             return Err(Error::setting("data", "no numbers", "must be at least one point of one coordinate"));
         }
-        if !points.len().is_multiple_of(dim) {
-            return Err(Error::shape("data ([dim][point])", points.len().next_multiple_of(dim), points.len()));
-        }
-        let n = points.len() / dim;
-        match points.iter().position(|x| !x.is_finite()) {
-            None => Ok(Self { dim, points }),
-            Some(at) => {
-                let name = format!("data, row {}, column {}", at % n, at / n);
-                Err(Error::setting(name, points[at], "must be a finite f32"))
-            }
-        }
+        error::points("data", dim, &points)?;
+        Ok(Self { dim, points })
     }
 
     /// From rows of equal length, a point each.

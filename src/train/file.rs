@@ -8,10 +8,11 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use super::{Trainable, Trainer, Training, optimizer::Memory, trainer::State};
 use crate::{
     Backend, Result,
+    settings::{Settings, settings},
     tensors::{Draft, Tensors},
 };
 
-const FORMAT: &str = "ergodic training 1";
+const FORMAT: &str = "ergodic training 2";
 
 impl Trainer {
     /// Writes parameters, optimiser, moving average, slots of chains and counters: [`resume`](Self::resume) goes on bit for bit.
@@ -43,19 +44,36 @@ impl Trainer {
             draft.put(format!("{name}.slots"), &[slots.len()], slots);
             metadata.insert(format!("{name}.steps"), memory.steps.to_string());
         }
+        draft.put_settings(&self.definition())?;
         draft.write(path.as_ref(), metadata)
+    }
+
+    /// What defines the run.
+    fn definition(&self) -> Settings {
+        let Training { loss, optimizer, batch, average, most_gap, most_rollbacks, seed } = &self.training;
+        settings([
+            ("energy", &self.target.name()),
+            ("loss", loss),
+            ("optimizer", optimizer),
+            ("batch", batch),
+            ("average", average),
+            ("most_gap", most_gap),
+            ("most_rollbacks", most_rollbacks),
+            ("seed", seed),
+        ])
     }
 
     /// Goes on from a file that [`save`](Self::save) wrote, with the energy (its parameters are replaced) and the settings of that run.
     /// On the same device what follows has the same bits as in a run that was never interrupted.
     ///
     /// # Errors
-    /// [`Error::File`](crate::Error::File) where the file cannot be read; [`Error::Format`](crate::Error::Format) where it is damaged or of
-    /// another run; and as [`new`](Self::new).
+    /// [`Error::File`](crate::Error::File) where the file cannot be read; [`Error::Format`](crate::Error::Format) where it is damaged, or was
+    /// saved with other settings, which it names; and as [`new`](Self::new).
     pub fn resume(backend: &Backend, target: Arc<dyn Trainable>, training: Training, path: impl AsRef<Path>) -> Result<Self> {
         let file = Tensors::open(path.as_ref())?;
         file.expect("format", FORMAT)?;
         let mut trainer = Self::new(backend, target, training)?;
+        file.expect_settings(&trainer.definition())?;
         let (params, average) = (trainer.state.params.len(), trainer.state.average.len());
         let state = |name: &str| -> Result<State> {
             let values = |of: &str, count: usize| file.finite(&format!("{name}.{of}"), &[count]);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::{
     AnnealedImportance, Backend, Base, Error, Result, Start,
     energy::{Energy, Params},
+    error::{self, finite, room},
     evaluate,
     kernel::Kernel,
     random::{Draws, Stream, key},
@@ -26,10 +27,12 @@ impl Grid {
     /// A box with so many cells a side; sums are taken at their midpoints.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the box is empty or there are no cells; [`Error::Unsupported`] beyond two dimensions;
+    /// [`Error::Setting`] where the box is empty or not finite, or there are no cells or more than memory holds; [`Error::Limit`]
+    /// beyond 2³² − 1 cells in all; [`Error::Unsupported`] beyond two dimensions;
     /// [`Error::Shape`] where lengths differ.
     pub fn new(low: impl Into<Vec<f64>>, high: impl Into<Vec<f64>>, cells: usize) -> Result<Self> {
         let low = low.into();
+        low.iter().try_for_each(|&bound| finite("lower bound of the grid", bound).map(drop))?;
         let high = spread("upper bound of the grid", &high.into(), low.len())?;
         if low.is_empty() || low.len() > 2 {
             let why = "quadrature goes in one or two dimensions; elsewhere use AnnealedImportance";
@@ -42,6 +45,8 @@ impl Grid {
         if cells == 0 {
             return Err(Error::setting("cells of the grid", 0, "must be at least 1"));
         }
+        // A point and two terms a cell.
+        room("cells of the grid", cells.saturating_pow(low.len() as u32), 4 * size_of::<f64>())?;
         Ok(Self { low, high, cells })
     }
 
@@ -137,8 +142,10 @@ impl Grid {
     /// Mean of ln q at points `[dim][point]`, q ∝ exp(−E) being normalised over the box.
     ///
     /// # Errors
-    /// As [`ln_z`](Self::ln_z), and as [`evaluate`].
+    /// As [`ln_z`](Self::ln_z), and as [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the point)
+    /// and column (the coordinate), from 0.
     pub fn log_likelihood(&self, model: &Arc<dyn Energy>, points: &[f32]) -> Result<f64> {
+        error::points("points", model.dim(), points)?;
         let energies = evaluate(&Backend::cpu(), model.clone(), points, 0.0)?.energies;
         Ok(-energies.iter().sum::<f64>() / energies.len() as f64 - self.ln_z(&**model)?)
     }
@@ -149,7 +156,8 @@ impl Grid {
 /// importance sampling has chains; where they come from chains that do not reach the law of the model, the lower end is no bound.
 ///
 /// # Errors
-/// As [`AnnealedImportance::forward`] and [`evaluate`].
+/// As [`AnnealedImportance::forward`] and [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the
+/// point) and column (the coordinate), from 0.
 pub fn log_likelihood_bracket(
     backend: &Backend,
     model: &Arc<dyn Energy>,
@@ -159,6 +167,7 @@ pub fn log_likelihood_bracket(
     draws: &[f32],
     points: &[f32],
 ) -> Result<[f64; 2]> {
+    error::points("points", model.dim(), points)?;
     let energies = evaluate(backend, model.clone(), points, 0.0)?.energies;
     let mean = -energies.iter().sum::<f64>() / energies.len() as f64;
     let forward = importance.forward(backend, model.clone(), base, kernel.clone())?;
@@ -168,10 +177,7 @@ pub fn log_likelihood_bracket(
 
 /// Points `[dim][point]` as rows.
 fn rows(points: &[f32], dim: usize) -> Result<Vec<Vec<f64>>> {
-    if dim == 0 || points.is_empty() || !points.len().is_multiple_of(dim) {
-        return Err(Error::shape("points ([dim][point])", points.len().div_ceil(dim.max(1)).max(1) * dim.max(1), points.len()));
-    }
-    let n = points.len() / dim;
+    let n = error::points("points", dim, points)?;
     Ok((0..n).map(|p| (0..dim).map(|i| f64::from(points[i * n + p])).collect()).collect())
 }
 
@@ -179,7 +185,8 @@ fn rows(points: &[f32], dim: usize) -> Result<Vec<Vec<f64>>> {
 /// side, where their laws are equal (Székely and Rizzo 2013). Costs the product of the numbers of points.
 ///
 /// # Errors
-/// [`Error::Shape`] where the points are no multiple of the dimension.
+/// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with its row (the
+/// point) and column (the coordinate), from 0.
 pub fn energy_distance(x: &[f32], y: &[f32], dim: usize) -> Result<f64> {
     let (x, y) = (rows(x, dim)?, rows(y, dim)?);
     let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
@@ -196,12 +203,13 @@ pub fn energy_distance(x: &[f32], y: &[f32], dim: usize) -> Result<f64> {
 /// their projections, ∫ |F⁻¹ − G⁻¹| (Bonneel et al. 2015).
 ///
 /// # Errors
-/// As [`energy_distance`]; [`Error::Setting`] for no directions.
+/// As [`energy_distance`]; [`Error::Setting`] for no directions; [`Error::Limit`] beyond 2³² − 1.
 pub fn sliced_wasserstein(x: &[f32], y: &[f32], dim: usize, directions: usize, seed: u64) -> Result<f64> {
     let (x, y) = (rows(x, dim)?, rows(y, dim)?);
     if directions == 0 {
         return Err(Error::setting("directions", 0, "must be at least 1"));
     }
+    room("directions", directions, size_of::<f64>())?;
     let key = key(seed, Stream::Loss, u64::MAX);
     let along = |direction: usize| {
         let mut v = vec![0.0; dim];

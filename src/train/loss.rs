@@ -3,7 +3,7 @@
 use super::{Adjoints, Noise, Order, Passes, negative::Contrastive};
 use crate::{
     Error, Result,
-    error::positive,
+    error::{positive, room},
     random::{Draws, Stream, key},
 };
 
@@ -95,7 +95,7 @@ impl Loss {
 
     pub(crate) fn check(&self, dim: usize) -> Result<()> {
         match self {
-            Self::Contrastive(contrastive) => contrastive.check(),
+            Self::Contrastive(contrastive) => contrastive.check(dim),
             Self::ImplicitScoreMatching => Ok(()),
             Self::DenoisingScoreMatching { levels } if levels.is_empty() => {
                 Err(Error::setting("noise levels", "an empty list", "must hold at least one"))
@@ -116,7 +116,7 @@ impl Loss {
     /// The loss and its gradient at the parameters that the passes have.
     ///
     /// # Errors
-    /// Those of the passes.
+    /// [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or projections; those of the passes.
     pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
         match self {
             Self::Contrastive(contrastive) => contrastive.at(passes, at),
@@ -200,6 +200,7 @@ fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<Loss
 
 fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_reduced: bool) -> Result<LossAt> {
     let (dim, n) = (at.dim, at.points());
+    room("projections of a batch", n.saturating_mul(projections), dim.saturating_mul(2 * size_of::<f32>()))?;
     let sign = |projection: usize, i: usize, point: usize| {
         let bit = (projection * dim + i) as u32;
         if at.draws(point).bits(bit / 32)[0] >> (bit % 32) & 1 == 1 { 1.0 } else { -1.0 }
@@ -225,7 +226,8 @@ fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_redu
 
 fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {
     let (dim, n) = (at.dim, at.points());
-    let noisy = n * ratio;
+    let noisy = n.saturating_mul(ratio);
+    room("noise points of a batch", noisy, dim.saturating_mul(2 * size_of::<f32>()))?;
     let drawn: Vec<_> = (0..noisy).map(|point| noise.draw(&at.draws(point))).collect();
     let drawn: Vec<_> = (0..dim).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
     let x = side_by_side(dim, &[at.x, &drawn]);

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Backend, Error, Result, Schedule, Start,
     chains::Chains,
-    error::finite,
+    error::{finite, room},
     kernel::Kernel,
     net::{Langevin, Walk},
     random::{Draws, Stream, key, shuffled},
@@ -83,7 +83,7 @@ impl Contrastive {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self, dim: usize) -> Result<()> {
         if self.steps == 0 {
             return Err(Error::setting("steps of contrastive divergence", 0, "must be at least 1"));
         }
@@ -100,6 +100,10 @@ impl Contrastive {
             Negatives::Replay { slots: 0, .. } => Err(Error::setting("slots of the replay buffer", 0, "must be at least 1")),
             Negatives::Replay { renewal, .. } if !(0.0..=1.0).contains(&renewal) => {
                 Err(Error::setting("renewal", renewal, "must be a probability"))
+            }
+            Negatives::Persistent { chains, .. } => room("chains", chains, dim.saturating_mul(size_of::<f32>())),
+            Negatives::Replay { slots, .. } => {
+                room("slots of the replay buffer", slots, dim.saturating_mul(size_of::<f32>()) + size_of::<usize>())
             }
             _ => Ok(()),
         }
@@ -220,7 +224,7 @@ pub fn walk(
 ) -> Result<Vec<f32>> {
     let chains = check_points(model.dim(), from, &[], Order::Value)?;
     let contrastive = Contrastive::new(kernel, steps);
-    contrastive.check()?;
+    contrastive.check(model.dim())?;
     Mover::new(backend, &contrastive, model, chains, seed, 0)?.run(&model.params(), from, steps)
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     energy::{Gaussian, LogSumExp, Mixture},
-    error::positive,
+    error::{self, positive},
     random::{Draws, normal_slots},
     start::spread,
 };
@@ -107,15 +107,16 @@ impl Noise {
     /// The normal with mean and standard deviations of these points, `[dim][point]`.
     ///
     /// # Errors
-    /// As [`Noise::normal`].
+    /// As [`Noise::normal`]; [`Error::Shape`](crate::Error::Shape) where the points are no multiple of the dimension;
+    /// [`Error::Setting`](crate::Error::Setting) where a number is not finite, with its row (the point) and column (the coordinate), from 0.
     pub fn like(points: &[f32], dim: usize) -> Result<Self> {
-        let n = points.len() / dim.max(1);
+        let n = error::points("points", dim, points)?;
         let mean = |row: &[f32]| row.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
         let sd = |row: &[f32]| {
             let mean = mean(row);
             (row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64).sqrt()
         };
-        let rows = || points.chunks(n.max(1));
+        let rows = || points.chunks(n);
         Self::normal(rows().map(mean).collect::<Vec<_>>(), rows().map(sd).collect::<Vec<_>>())
     }
 }

@@ -6,6 +6,7 @@ use super::Data;
 use crate::{
     Error, Result,
     energy::Mixture,
+    error::room,
     random::{Draws, Stream, key},
 };
 
@@ -117,11 +118,12 @@ impl Toy {
     /// So many points, the first of them the same for any number.
     ///
     /// # Errors
-    /// [`Error::Setting`] where none are asked for.
+    /// [`Error::Setting`] where none are asked for, or more than memory holds; [`Error::Limit`] beyond 2³² − 1.
     pub fn draw(self, points: usize, seed: u64) -> Result<Data> {
         if points == 0 {
             return Err(Error::setting("points of a data set", 0, "must be at least 1"));
         }
+        room("points of a data set", points, 4 * size_of::<f32>())?;
         let key = key(seed, Stream::Data, self as u64);
         let of = |i: usize| self.point(&Draws::new(key, i as u32, 0)).map(|x| x as f32);
         let all: Vec<_> = (0..points).map(of).collect();

@@ -14,7 +14,7 @@ use super::{
     optimizer::Memory,
     passes,
 };
-use crate::{Backend, Error, Result, random::shuffled};
+use crate::{Backend, Error, Result, error::points, random::shuffled};
 
 /// Updates between two states that a run may go back to.
 const GOOD_EVERY: u64 = 20;
@@ -147,7 +147,8 @@ impl Trainer {
     /// Runs updates on data, `[dim][point]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Diverged`] where training has gone back to good
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with its row (the
+    /// point) and column (the coordinate), from 0; [`Error::Diverged`] where training has gone back to good
     /// parameters too often (the state is then a good one); errors of the device.
     pub fn run(&mut self, data: &[f32], updates: u64) -> Result<Update> {
         self.run_with(data, updates, |_| ControlFlow::Continue(()))
@@ -163,15 +164,8 @@ impl Trainer {
         updates: u64,
         mut on_update: impl FnMut(Update) -> ControlFlow<()>,
     ) -> Result<Update> {
-        let (dim, begun) = (self.target.dim(), Instant::now());
-        if data.is_empty() || !data.len().is_multiple_of(dim) {
-            return Err(Error::shape("data ([dim][point])", data.len().div_ceil(dim).max(1) * dim, data.len()));
-        }
-        if let Some(at) = data.iter().position(|x| !x.is_finite()) {
-            let n = data.len() / dim;
-            let name = format!("data, point {} coordinate {}", at % n, at / n);
-            return Err(Error::setting(name, data[at], "must be finite"));
-        }
+        let begun = Instant::now();
+        points("data", self.target.dim(), data)?;
         let mut last = Update {
             updates: self.updates,
             loss: f64::NAN,

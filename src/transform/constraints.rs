@@ -97,8 +97,16 @@ impl Constraints {
     /// Replaces a position by its free coordinates; those that move no position are 0.
     ///
     /// # Errors
-    /// Where the position is not inside of the support: the coordinate, and why.
+    /// Where the position is not finite, not inside of the support, or has more or fewer coordinates than the energy: the coordinate, and
+    /// why. The point is then of no use.
     pub fn free(&self, point: &mut [f64]) -> Result<(), Outside> {
+        if point.len() != self.dim {
+            let why = format!("the position has {} coordinates, but must have {}", point.len(), self.dim);
+            return Err(Outside::new(point.len().min(self.dim), why));
+        }
+        if let Some(i) = point.iter().position(|x| !x.is_finite()) {
+            return Err(Outside::new(i, format!("its position is {}, but must be finite", point[i])));
+        }
         for Part { range, transform, at } in &self.parts {
             let freed = transform.free(Params::new(&self.params).from(*at), &mut point[range.clone()]);
             freed.map_err(|outside| Outside { coordinate: range.start + outside.coordinate, ..outside })?;

@@ -1,5 +1,7 @@
 //! Coordinates above or below a bound: x = a ± eʸ.
 
+use std::cmp::Ordering;
+
 use super::{Outside, Transform};
 use crate::{Result, energy::Params, error::finite};
 
@@ -54,7 +56,7 @@ impl Transform for Log {
     fn free(&self, params: Params<'_>, x: &mut [f64]) -> Result<(), Outside> {
         for (i, x) in x.iter_mut().enumerate() {
             let distance = params.get(1) * (*x - params.get(0));
-            if distance <= 0.0 {
+            if distance.partial_cmp(&0.0) != Some(Ordering::Greater) {
                 let side = if self.sign > 0.0 { "above" } else { "below" };
                 return Err(Outside::new(i, format!("its position is {x}, but must be {side} {}", params.get(0))));
             }

@@ -1,5 +1,7 @@
 //! Coordinates in rising order.
 
+use std::cmp::Ordering;
+
 use super::{Outside, Transform};
 use crate::{Error, Result, energy::Params};
 
@@ -49,7 +51,7 @@ impl Transform for Ordered {
     fn free(&self, _params: Params<'_>, x: &mut [f64]) -> Result<(), Outside> {
         for i in (1..x.len()).rev() {
             let step = x[i] - x[i - 1];
-            if step <= 0.0 {
+            if step.partial_cmp(&0.0) != Some(Ordering::Greater) {
                 return Err(Outside::new(
                     i,
                     format!("its position is {}, but must be above the coordinate before, {}", x[i], x[i - 1]),

@@ -1,5 +1,7 @@
 //! Coordinates on a simplex: positive numbers of sum one.
 
+use std::cmp::Ordering;
+
 use super::{Outside, Transform};
 use crate::{Error, Result, energy::Params};
 
@@ -83,8 +85,8 @@ impl Transform for StickBreaking {
     }
 
     fn free(&self, _params: Params<'_>, x: &mut [f64]) -> Result<(), Outside> {
-        let last = x.len() - 1;
-        if let Some(k) = x.iter().position(|&x| x <= 0.0) {
+        let Some(last) = x.len().checked_sub(1) else { return Ok(()) };
+        if let Some(k) = x.iter().position(|x| x.partial_cmp(&0.0) != Some(Ordering::Greater)) {
             return Err(Outside::new(k, format!("its position is {}, but must be above 0", x[k])));
         }
         let sum: f64 = x.iter().sum();

@@ -108,7 +108,21 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 assert_eq!(loss, part.train(&data, 19).unwrap());
                 assert_eq!(resumed.steps(), 30);
                 assert_eq!(resumed.network().unwrap().params(), whole.network().unwrap().params());
-                // Damage, and another network.
+                // Other settings, each by its name; damage, and another network.
+                for (name, levels, change) in [
+                    ("noise levels", &LEVELS[1..], (|_| ()) as fn(&mut Training)),
+                    ("batch", &LEVELS[..], |s| s.batch = 7),
+                    ("rate", &LEVELS[..], |s| s.rate = 0.001.into()),
+                    ("average", &LEVELS[..], |s| s.average = 0.5),
+                    ("seed", &LEVELS[..], |s| s.seed = 2),
+                ] {
+                    let mut settings = Training::default();
+                    change(&mut settings);
+                    let other = Trainer::new(&backend, network.as_ref().unwrap().clone(), levels, settings).unwrap();
+                    let refused = other.resume(&path).unwrap_err();
+                    assert!(matches!(refused, Error::Format { .. }), "{refused}");
+                    assert!(refused.to_string().contains(&format!("another run: {name} is")), "{refused}");
+                }
                 let other = NoiseNetwork::new(2, &[9], Activation::Silu, 1).unwrap();
                 let other = Trainer::new(&backend, other, LEVELS, Training::default()).unwrap().resume(&path);
                 assert!(matches!(other, Err(Error::Format { .. })), "{other:?}");
@@ -138,6 +152,18 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             ] {
                 assert!(matches!(refused, Err(Error::Setting { .. })), "{refused:?}");
             }
+            let refused = new(&[1.0], with(|s| s.batch = usize::MAX));
+            assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+            for dim in [usize::MAX, usize::MAX / 2] {
+                for refused in [
+                    NoiseNetwork::new(dim, &[8], Activation::Silu, 1),
+                    NoiseNetwork::energy(dim, &[8], Activation::Silu, 1),
+                    NoiseNetwork::new(2, &[dim], Activation::Silu, 1),
+                    NoiseNetwork::new(2, &[8, dim, dim], Activation::Silu, 1),
+                ] {
+                    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+                }
+            }
             for refused in [
                 NoiseNetwork::new(0, &[8], Activation::Silu, 1),
                 NoiseNetwork::new(2, &[], Activation::Silu, 1),
@@ -147,6 +173,22 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             }
             let mut trainer = new(&[1.0], Training::default()).unwrap();
             assert!(matches!(trainer.train(&[1.0; 3], 1), Err(Error::Shape { .. })));
+            for bad in [f32::NAN, f32::INFINITY] {
+                let refused = trainer.train(&[0.0, 0.0, 0.0, 0.0, bad, 0.0], 1).unwrap_err().to_string();
+                assert!(refused.contains("data, row 1, column 1"), "{refused}");
+            }
+            let kernel = Reverse::ddim(&NoiseSchedule::cosine(10).unwrap(), 10, 0.0).unwrap();
+            let sampler = |points| Sampler::new(network(), kernel.clone(), points, 1);
+            assert!(matches!(sampler(0), Err(Error::Setting { .. })));
+            for points in [usize::MAX, usize::MAX / 2, 1 << 32] {
+                assert!(matches!(sampler(points), Err(Error::Limit { .. })));
+            }
+            // Steps after the last change nothing, however many.
+            let (mut all, mut more) = (sampler(3).unwrap(), sampler(3).unwrap());
+            all.advance(10);
+            more.advance(4);
+            more.advance(u64::MAX);
+            assert_eq!((more.positions(), more.steps()), (all.positions(), u64::MAX));
             assert!(matches!(network().with_params(&[0.0]), Err(Error::Shape { .. })));
             let mut wild = new(&[1.0], with(|s| s.rate = 1e14.into())).unwrap();
             let diverged = wild.train(&[1.0; 4], 100);

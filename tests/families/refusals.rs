@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ergodic::{
     Backend, Error, Result, Start,
     energy::{
-        Bernoulli, Beta, Compose, Convex, Dirichlet, Energy, Exponential, Gamma, Gaussian, HalfCauchy, InverseGamma, Poisson,
-        StudentT,
+        Bernoulli, Beta, Compose, Convex, Dirichlet, Energy, Exponential, Gamma, Gaussian, HalfCauchy, InverseGamma, Params,
+        Poisson, StudentT,
     },
     kernel::{Hmc, Lattice, Mala, Rwm, Ula},
-    transform::{Affine, Log, Logit, Ordered, StickBreaking},
+    transform::{Affine, Log, Logit, Ordered, StickBreaking, Transform},
 };
 
 fn setting<T: std::fmt::Debug>(result: Result<T>) {
@@ -56,6 +56,44 @@ pub(crate) fn transforms() {
     let constrained = || flat().constrain(1..3, Log::above(0.0)).unwrap();
     setting(constrained().constrain(2..4, Ordered));
     constrained().constrain(3..4, Log::above(0.0)).unwrap();
+}
+
+/// Positions of another length, or with a number that is not finite, have no free coordinates; the coordinate is named.
+pub(crate) fn positions() {
+    let flat = || Gaussian::standard(5);
+    for (constrained, inside) in [
+        (flat().constrain(2..5, Log::above(0.0)), [0.0, 0.0, 1.0, 2.0, 3.0]),
+        (flat().constrain(2..5, Log::below(9.0)), [0.0, 0.0, 1.0, 2.0, 3.0]),
+        (flat().constrain(2..5, Logit::between(0.0, 4.0)), [0.0, 0.0, 1.0, 2.0, 3.0]),
+        (flat().constrain(2..5, Affine::new(1.0, 2.0)), [0.0, 0.0, 1.0, 2.0, 3.0]),
+        (flat().constrain(2..5, Ordered), [0.0, 0.0, 1.0, 2.0, 3.0]),
+        (flat().constrain(2..5, StickBreaking), [0.0, 0.0, 0.5, 0.25, 0.25]),
+    ] {
+        let constrained = constrained.unwrap();
+        let refused = |mut point: Vec<f64>| constrained.constraints().unwrap().free(&mut point).unwrap_err();
+        constrained.constraints().unwrap().free(&mut inside.clone()).unwrap();
+        for length in [0, 1, 3, 4] {
+            let outside = refused(inside[..length].to_vec());
+            assert_eq!((outside.coordinate, outside.why.contains("must have 5")), (length, true), "{outside:?}");
+        }
+        assert_eq!(refused([&inside[..], &[0.0]].concat()).coordinate, 5);
+        for at in 0..5 {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut point = inside.to_vec();
+                point[at] = bad;
+                let outside = refused(point);
+                assert_eq!((outside.coordinate, outside.why.contains("must be finite")), (at, true), "{outside:?}");
+            }
+        }
+    }
+    // Transforms by themselves know of their supports alone.
+    let outside = |transform: &dyn Transform, mut x: Vec<f64>| {
+        transform.free(Params::new(&transform.params()), &mut x).unwrap_err().coordinate
+    };
+    assert_eq!(outside(&Log::above(0.0), vec![1.0, f64::NAN]), 1);
+    assert_eq!(outside(&Logit::between(0.0, 1.0), vec![0.5, f64::NAN]), 1);
+    assert_eq!(outside(&Ordered, vec![0.0, f64::NAN, 2.0]), 2);
+    assert_eq!(outside(&StickBreaking, vec![0.5, f64::NAN, 0.5]), 1);
 }
 
 /// What is composed of energies of free coordinates is none of positions; nor are a temperature or gradients where there are none.

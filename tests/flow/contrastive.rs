@@ -16,6 +16,7 @@ use ergodic::{
 use super::{
     common::Suite,
     data::{cells, divergence, energies, ln_z},
+    likelihood::is_another_run,
     passes::gaussian_flow,
 };
 
@@ -119,7 +120,7 @@ const TURNS: u64 = 3_000;
 
 /// N((1, −½), (2, 0.9; 0.9, 0.7)).
 fn data() -> Vec<f32> {
-    gaussian_flow().sample(16_384, 4, 0).positions.into_iter().map(|x| x as f32).collect()
+    gaussian_flow().sample(16_384, 4, 0).unwrap().positions.into_iter().map(|x| x as f32).collect()
 }
 
 /// log of its density in all cells.
@@ -189,7 +190,7 @@ fn found(model: &dyn Energy, c: f64) -> Result<(), String> {
 /// `sign`: gradient descent with momentum on one batch.
 fn by_passes(sign: f64) -> Result<(), String> {
     let (energy, noise, data, count) = (Arc::new(Quadratic::start()), noise(), data(), 8_192);
-    let drawn = noise.sample(count, 5, 0).positions;
+    let drawn = noise.sample(count, 5, 0).unwrap().positions;
     let half = data.len() / 2;
     let rows = (0..2)
         .flat_map(|i| data[i * half..][..count].iter().copied().chain(drawn[i * count..][..count].iter().map(|&x| x as f32)));
@@ -235,6 +236,17 @@ fn resumed() {
         whole.advance(&data, 20).unwrap();
         half.advance(&data, 10).unwrap();
         half.save(&path).unwrap();
+        let other = |change: fn(&mut Contrast)| {
+            let mut settings = settings.clone();
+            change(&mut settings);
+            Contrastive::resume(&path, &cpu, energy(), settings)
+        };
+        is_another_run("batch", other(|s| s.training.batch = 99));
+        is_another_run("energy's optimizer", other(|s| s.energy_optimizer = Optimizer::adam(0.5)));
+        is_another_run("flow's goal", other(|s| s.flow_goal = FlowGoal::Likelihood));
+        is_another_run("cover", other(|s| s.cover = Some((0.5, Noise::normal([0.0; 2], [9.0]).unwrap()))));
+        is_another_run("correction", other(|s| s.correction = !s.correction));
+        is_another_run("alternate", other(|s| s.alternate = Some(0.75)));
         let mut half = Contrastive::resume(&path, &cpu, energy(), settings).unwrap();
         assert_eq!(half.updates(), 10);
         half.advance(&data, 10).unwrap();
@@ -248,6 +260,7 @@ fn resumed() {
     whole.advance(&data, 20).unwrap();
     half.advance(&data, 10).unwrap();
     half.save(&path).unwrap();
+    is_another_run("flow updates", Adversarial::resume(&path, &cpu, energy(), Adversary { flow_updates: 3, ..adversary() }));
     let mut half = Adversarial::resume(&path, &cpu, energy(), adversary()).unwrap();
     half.advance(&data, 10).unwrap();
     assert_eq!(half.flow(), whole.flow());

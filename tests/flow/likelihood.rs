@@ -1,7 +1,7 @@
 //! Maximum likelihood: the closed form for Gaussian data, moons beside a mixture fitted by EM, files.
 
 use ergodic::{
-    Error, Schedule,
+    Error, Result, Schedule,
     flow::{Flow, Likelihood, Training},
     train::{Optimizer, Toy},
 };
@@ -53,7 +53,7 @@ pub(super) fn mean_density(flow: &Flow, data: &[f32]) -> f64 {
 /// Draws of a correlated Gaussian, and the mean log-density at their own mean and covariance.
 pub(super) fn gaussian_data() -> (Vec<f32>, f64) {
     let count = 8_192;
-    let data: Vec<f32> = gaussian_flow().sample(count, 4, 0).positions.into_iter().map(|x| x as f32).collect();
+    let data: Vec<f32> = gaussian_flow().sample(count, 4, 0).unwrap().positions.into_iter().map(|x| x as f32).collect();
     let mean = |f: &dyn Fn(f64, f64) -> f64| {
         (0..count).map(|p| f(f64::from(data[p]), f64::from(data[count + p]))).sum::<f64>() / count as f64
     };
@@ -93,6 +93,13 @@ fn resumed() {
     let mut half = Likelihood::resume(&path, settings.clone()).unwrap();
     half.advance(&data, 20).unwrap();
     assert_eq!(half, whole);
+    for (name, other) in [
+        ("batch", Training { batch: 99, ..settings.clone() }),
+        ("optimizer", Training { optimizer: Optimizer::adam(0.01), ..settings.clone() }),
+        ("seed", Training { seed: 4, ..settings.clone() }),
+    ] {
+        is_another_run(name, Likelihood::resume(&path, other));
+    }
     // Another kind of file, a damaged one, none.
     assert!(matches!(Flow::load(&path), Err(Error::Format { .. })));
     whole.flow().save(&path).unwrap();
@@ -107,6 +114,13 @@ fn resumed() {
     assert!(matches!(half.save(folder.path().join("nowhere").join("a")), Err(Error::Write { .. })));
 }
 
+/// A file is refused for this setting.
+pub(super) fn is_another_run<T: std::fmt::Debug>(setting: &str, resumed: Result<T>) {
+    let refused = resumed.unwrap_err();
+    assert!(matches!(refused, Error::Format { .. }), "{refused}");
+    assert!(refused.to_string().contains(&format!("another run: {setting} is")), "{refused}");
+}
+
 fn refused() {
     let flow = || Flow::new(2, 2, 4, 1).unwrap();
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
@@ -114,14 +128,22 @@ fn refused() {
         assert!(matches!(refused, Err(Error::Setting { .. })), "{bad}");
     }
     assert!(matches!(Likelihood::new(flow(), Training { batch: 0, ..Default::default() }), Err(Error::Setting { .. })));
+    let refused = Likelihood::new(flow(), Training { batch: usize::MAX, ..Default::default() });
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
     let mut trainer = Likelihood::new(flow(), Training::default()).unwrap();
     let before = trainer.clone();
     for data in [vec![], vec![0.0; 3]] {
         assert!(matches!(trainer.advance(&data, 1), Err(Error::Shape { .. })));
     }
     let refused = trainer.advance(&[1.0, 2.0, f32::NAN, 0.0], 1).unwrap_err();
-    assert!(refused.to_string().contains("coordinate 1 of data point 0"), "{refused}");
+    assert!(refused.to_string().contains("data, row 0, column 1 = NaN"), "{refused}");
     assert_eq!(trainer, before);
+    // A number that the batch of an update need not hold.
+    let mut few = Likelihood::new(flow(), Training { batch: 1, ..Default::default() }).unwrap();
+    let mut data = vec![0.0; 2_000];
+    data[1_234] = f32::INFINITY;
+    let refused = few.advance(&data, 1).unwrap_err().to_string();
+    assert!(refused.contains("data, row 234, column 1 = inf"), "{refused}");
     // A rate that throws log q out of the finite range leaves the parameters that were before.
     let deep = Flow::new(2, 30, 4, 1).unwrap();
     let mut trainer = Likelihood::new(deep, Training { optimizer: Optimizer::adam(1e14), batch: 8, seed: 1 }).unwrap();

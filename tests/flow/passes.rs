@@ -43,10 +43,10 @@ pub(super) fn add(suite: Suite) -> Suite {
         .test("draws follow the density", draws)
         .test("draws do not depend on their number", || {
             let flow = flow(2, 4, 8, 0.5, 3);
-            let (few, many) = (flow.sample(65, 3, 5), flow.sample(1_000, 3, 5));
+            let (few, many) = (flow.sample(65, 3, 5).unwrap(), flow.sample(1_000, 3, 5).unwrap());
             assert_eq!(few.positions[..65], many.positions[..65]);
             assert_eq!(few.positions[65..], many.positions[1_000..1_065]);
-            assert_ne!(flow.sample(65, 3, 6).positions, few.positions);
+            assert_ne!(flow.sample(65, 3, 6).unwrap().positions, few.positions);
         })
         .test("bad settings are refused", refused)
 }
@@ -250,7 +250,7 @@ pub(super) fn gaussian_flow() -> Flow {
 fn draws() {
     let flow = flow(2, 4, 12, 0.3, 9);
     let count = 300_000;
-    let drawn = flow.sample(count, 5, 0);
+    let drawn = flow.sample(count, 5, 0).unwrap();
     let density = flow.log_density(&drawn.positions).unwrap();
     let off = density.iter().zip(&drawn.log_densities).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(off < 1e-8, "log q of the draws: {off:e}");
@@ -274,9 +274,17 @@ fn refused() {
     {
         assert!(matches!(bad, Err(Error::Setting { .. })), "{bad:?}");
     }
-    let refused = Flow::new(2, 4, usize::MAX / 4, 1);
-    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+    const ALL: usize = usize::MAX;
+    for (dim, layers, hidden) in [(2, 4, ALL / 4), (ALL, 4, 8), (ALL / 2, 4, 8), (2, ALL, 8), (2, 4, ALL), (ALL, ALL, ALL)] {
+        for refused in [Flow::new(dim, layers, hidden, 1), Flow::from_params(dim, layers, hidden, [])] {
+            assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+        }
+    }
     let good = flow(2, 4, 8, 0.5, 1);
+    for count in [ALL, ALL / 2, 1 << 32] {
+        assert!(matches!(good.sample(count, 1, 0), Err(Error::Limit { .. })));
+        assert!(matches!(good.base(count, 1, 0), Err(Error::Limit { .. })));
+    }
     let mut params = good.params().to_vec();
     for bad in
         [Flow::from_params(2, 4, 9, params.clone()), Flow::from_params(3, 4, 8, params.clone()), Flow::from_params(2, 4, 8, [])]
@@ -292,4 +300,13 @@ fn refused() {
     assert!(matches!(pass.reverse_density(&[1.0; 3]), Err(Error::Shape { .. })));
     assert!(matches!(pass.reverse(&[1.0; 3], &[1.0; 2]), Err(Error::Shape { .. })));
     assert!(good.log_density(&[]).unwrap().is_empty());
+    for bad in [f64::NAN, f64::INFINITY, 1e39] {
+        let x = [0.0, 0.0, 0.0, 0.0, bad, 0.0];
+        let passes = [good.forward_pass(&x), good.inverse_pass(&x)].map(|pass| pass.map(drop));
+        let maps = [good.forward(&x), good.inverse(&x)].map(|mapped| mapped.map(drop));
+        for refused in passes.into_iter().chain(maps).chain([good.log_density(&x).map(drop)]) {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("points of the flow, row 1, column 1"), "{refused}");
+        }
+    }
 }

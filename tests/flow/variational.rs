@@ -9,7 +9,7 @@ use ergodic::{
     train::Optimizer,
 };
 
-use super::{common::Suite, common::stats};
+use super::{common::Suite, common::stats, likelihood::is_another_run};
 
 pub(super) fn add(suite: Suite) -> Suite {
     suite
@@ -40,6 +40,9 @@ pub(super) fn add(suite: Suite) -> Suite {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("flow.safetensors");
             half.save(&path).unwrap();
+            is_another_run("seed", Variational::resume(&path, target(), Training { seed: 99, ..settings.clone() }));
+            let narrow = Gaussian::diagonal(MEAN, &[0.5, 0.5]).unwrap();
+            is_another_run("energy's parameters", Variational::resume(&path, narrow, settings.clone()));
             let mut half = Variational::resume(&path, target(), settings.clone()).unwrap();
             half.advance(20).unwrap();
             assert_eq!(half.flow(), whole.flow());
@@ -69,7 +72,7 @@ fn ln_z() -> f64 {
 /// Whether the free energy is −ln Z, and mean and covariance of 10⁵ draws are the target's within 0.02.
 fn is_target(flow: &Flow) -> Result<(), String> {
     let count = 100_000;
-    let drawn = flow.sample(count, 9, 0);
+    let drawn = flow.sample(count, 9, 0).unwrap();
     let (target, values) = (target(), target().params());
     let point = |p: usize| [drawn.positions[p], drawn.positions[count + p]];
     let energy = |p: usize| target.energy(Params::new(&values), &point(p));
@@ -96,7 +99,7 @@ fn descended(entropy: f64) -> Flow {
     let (count, mut flow) = (256, Flow::new(2, 2, 2, 1).unwrap());
     let mut step = vec![0.0; flow.params().len()];
     for update in 0..1_500u64 {
-        let pass = flow.forward_pass(&flow.base(count, 8, update)).unwrap();
+        let pass = flow.forward_pass(&flow.base(count, 8, update).unwrap()).unwrap();
         let mut by_x = vec![0.0; 2 * count];
         for p in 0..count {
             let (x, mut grad) = ([pass.mapped.positions[p], pass.mapped.positions[count + p]], [0.0; 2]);
@@ -124,7 +127,7 @@ fn mixture() {
     println!("F + ln Z = {:.4}", free_energy + TAU.ln());
     assert!((-0.01..0.03).contains(&(free_energy + TAU.ln())), "F + ln Z = {}", free_energy + TAU.ln());
     let count = 100_000;
-    let drawn = trainer.flow().sample(count, 9, 0);
+    let drawn = trainer.flow().sample(count, 9, 0).unwrap();
     let right =
         (0..count).filter(|&p| 2.4 * drawn.positions[p] + drawn.positions[count + p] > 0.5).count() as f64 / count as f64;
     // The line in the middle between the means; what each mode leaves on the other side, by its distance 1.3 from it.

@@ -52,6 +52,11 @@ pub(crate) fn add(suite: Suite) -> Suite {
             setting(Mlp::new(0, &[3], Activation::Tanh, 1));
             setting(Mlp::new(2, &[], Activation::Tanh, 1));
             setting(Mlp::new(2, &[3, 0], Activation::Tanh, 1));
+            for hidden in [&[usize::MAX][..], &[usize::MAX / 2], &[8, usize::MAX, usize::MAX]] {
+                let refused = Mlp::new(2, hidden, Activation::Tanh, 1);
+                assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+            }
+            assert!(matches!(Mlp::new(usize::MAX, &[3], Activation::Tanh, 1), Err(Error::Limit { .. })));
             setting(Mlp::new(2, &[3], Activation::Tanh, 1).and_then(|mlp| mlp.confined(-1.0)));
             setting(Mlp::new(2, &[3], Activation::Tanh, 1).and_then(|mlp| mlp.confined(f64::NAN)));
             let small = mlp(2, &[3], Activation::Tanh, 1);

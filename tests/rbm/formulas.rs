@@ -32,6 +32,9 @@ pub(crate) fn add(suite: Suite) -> Suite {
             assert!(matches!(Rbm::new([0.0; 5], [0.0; 2], [0.0; 3]), Err(Error::Shape { expected: 6, found: 5, .. })));
             let error = Rbm::new([0.0, f32::NAN], [0.0], [0.0; 2]).unwrap_err().to_string();
             assert!(error.contains("W[1]"), "{error}");
+            assert!(matches!(Rbm::for_data(&[0.5; 3], usize::MAX, 0.1, 1), Err(Error::Limit { .. })));
+            assert!(matches!(Rbm::for_data(&[], usize::MAX, 0.1, 1), Err(Error::Limit { .. })));
+            assert!(matches!(Rbm::for_reals(&[0.5; 3], &[1.0; 3], usize::MAX, 0.1, 1), Err(Error::Limit { .. })));
             assert!(matches!(machine(25, 25, 0.1, 1).ln_z(), Err(Error::Limit { asked: 25, allowed: 24, .. })));
         })
 }

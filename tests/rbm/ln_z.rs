@@ -47,6 +47,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             let rbm = machine(3, 2, 1.0, 1);
             assert!(matches!(Ais::new(0, 10).run(&rbm, 1), Err(Error::Setting { .. })));
             assert!(matches!(Ais::new(10, 1).run(&rbm, 1), Err(Error::Setting { .. })));
+            assert!(matches!(Ais::new(usize::MAX, 10).run(&rbm, 1), Err(Error::Limit { .. })));
             assert!(matches!(Ais::with_betas([0.0, 0.7, 0.6, 1.0], 10).run(&rbm, 1), Err(Error::Setting { .. })));
             assert!(matches!(Ais::new(10, 10).base_rates(&[0.5]).run(&rbm, 1), Err(Error::Shape { expected: 3, .. })));
             assert!(matches!(Ais::new(10, 10).base_rates(&[0.5, 2.0, 0.5]).run(&rbm, 1), Err(Error::Setting { .. })));

@@ -216,8 +216,21 @@ fn damaged() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         let _ = resume(&flipped);
     }
-    let other = Training { negative: Negative::Persistent { sweeps: 1, chains: 5 }, ..settings };
-    assert!(Trainer::resume(&path, other).unwrap_err().to_string().contains("chains"));
+    for (name, other) in [
+        ("negative", Training { negative: Negative::Persistent { sweeps: 1, chains: 5 }, ..settings.clone() }),
+        ("negative", Training { negative: Negative::Persistent { sweeps: 2, chains: 4 }, ..settings.clone() }),
+        ("batch", Training { batch: 7, ..settings.clone() }),
+        ("rate", Training { rate: 0.01.into(), ..settings.clone() }),
+        ("momentum", Training { momentum: 0.9, ..settings.clone() }),
+        ("weight_decay", Training { weight_decay: 0.1, ..settings.clone() }),
+        ("sparsity", Training { sparsity: Some((0.1, 0.1)), ..settings.clone() }),
+        ("centred", Training { centred: false, ..settings.clone() }),
+        ("seed", Training { seed: 9, ..settings.clone() }),
+    ] {
+        let refused = Trainer::resume(&path, other).unwrap_err();
+        assert!(matches!(refused, Error::Format { .. }), "{refused}");
+        assert!(refused.to_string().contains(&format!("another run: {name} is")), "{refused}");
+    }
     transposed(&damaged);
     machine(5, 4, 0.1, 3).save(&damaged).unwrap();
     assert!(Trainer::resume(&damaged, Training::default()).unwrap_err().to_string().contains("no checkpoint"));

@@ -6,7 +6,7 @@ use ergodic::{
     Backend, Error, Start,
     energy::{CholeskyGaussian, Energy, Mixture, Params},
     kernel::Mala,
-    train::{Contrastive, Data, Loss, Noise, Optimizer, Toy, Trainer, Training, load},
+    train::{Contrastive, Data, Loss, Negatives, Noise, Optimizer, Toy, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
 use safetensors::SafeTensors;
@@ -33,6 +33,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
         .test("npy files in both orders and types", npy_files)
         .test("standardised data come back", standardized)
         .both("a resumed run equals one in one go, bit for bit", resumed)
+        .test("training that cannot be is refused, and points by row and column", refused)
         .test("damaged files of training are errors that name the file", damaged)
 }
 
@@ -69,6 +70,7 @@ fn sets() {
         assert!((r - 1.0).abs().min((r - 2.0).abs()) < 0.45, "{r}");
     }
     assert!(matches!(Toy::Moons.draw(0, 1), Err(Error::Setting { .. })));
+    assert!(matches!(Toy::Moons.draw(usize::MAX, 1), Err(Error::Limit { .. })));
 }
 
 /// The least p of the counts of draws in the cells of a board under a law, by quadrature.
@@ -291,4 +293,48 @@ fn damaged() {
     assert!(matches!(Trainer::resume(&Backend::cpu(), other.clone(), training.clone(), &path), Err(Error::Format { .. })));
     assert!(matches!(Trainer::resume(&Backend::cpu(), start(), trainings().swap_remove(3), &path), Err(Error::Format { .. })));
     assert!(matches!(load(&*other, &path), Err(Error::Format { .. })));
+    // With other settings, each by its name.
+    for (name, change) in [
+        ("loss", (|t| t.loss = Loss::ImplicitScoreMatching) as fn(&mut Training)),
+        ("optimizer", |t| t.optimizer = Optimizer::adam(0.9)),
+        ("batch", |t| t.batch = 9),
+        ("average", |t| t.average = t.average.map(|decay| 0.5 * decay)),
+        ("most_gap", |t| t.most_gap = 9.0),
+        ("most_rollbacks", |t| t.most_rollbacks = 99),
+        ("seed", |t| t.seed = 99),
+    ] {
+        let mut other = training.clone();
+        change(&mut other);
+        let refused = Trainer::resume(&Backend::cpu(), start(), other, &path).unwrap_err();
+        assert!(matches!(refused, Error::Format { .. }), "{refused}");
+        assert!(refused.to_string().contains(&format!("another run: {name} is")), "{refused}");
+    }
+}
+
+/// Losses too large for any memory; data with a number that is not finite.
+fn refused() {
+    let noise = Noise::normal([0.0; 2], [1.0]).unwrap();
+    let mala = || Contrastive::new(Mala::new(0.1), 1);
+    let start = Start::point([0.0]);
+    let replay = Negatives::Replay { slots: usize::MAX, renewal: 0.1, start: start.clone() };
+    let run = |loss: Loss, data: &[f32]| {
+        let target = Arc::new(CholeskyGaussian::isotropic([0.0; 2], 1.0).unwrap());
+        Trainer::new(&Backend::cpu(), target, Training::new(loss, Optimizer::adam(0.01)))?.run(data, 1)
+    };
+    for loss in [
+        Loss::Contrastive(mala().persistent(usize::MAX, start)),
+        Loss::Contrastive(mala().negatives(replay)),
+        Loss::SlicedScoreMatching { projections: usize::MAX, variance_reduced: false },
+        Loss::SlicedScoreMatching { projections: usize::MAX, variance_reduced: true },
+        Loss::NoiseContrastive { noise: noise.clone(), ratio: usize::MAX },
+    ] {
+        let refused = run(loss, &[0.0; 4]);
+        assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+    }
+    let refused = run(Loss::ImplicitScoreMatching, &[0.0, 0.0, 0.0, 0.0, f32::INFINITY, 0.0]).unwrap_err().to_string();
+    assert!(refused.contains("data, row 1, column 1 = inf"), "{refused}");
+    let like = |points: &[f32], dim| Noise::like(points, dim).unwrap_err();
+    assert!(like(&[0.0, 1.0, 2.0, f32::NAN], 2).to_string().contains("points, row 1, column 1 = NaN"));
+    assert!(matches!(like(&[0.0, 1.0, 2.0], 2), Error::Shape { .. }));
+    assert!(matches!(like(&[0.0, 1.0], 0), Error::Setting { .. }));
 }

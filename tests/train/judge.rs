@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ergodic::{
-    AnnealedImportance, Backend, Base,
+    AnnealedImportance, Backend, Base, Error,
     energy::{DoubleWell, Energy, Gaussian},
     kernel::{Hmc, Kernel},
     random::{Draws, Stream, key},
@@ -16,6 +16,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
     suite
         .test("quadrature against the closed forms of Gaussians", quadrature)
         .test("two-sample distances against closed forms", distances)
+        .test("grids and samples that cannot be are refused", refused)
         .test("anomaly scores by hand", scores)
         .test("a bracket of the log-likelihood holds the value by quadrature", bracket)
 }
@@ -67,6 +68,31 @@ fn distances() {
     near(sliced_wasserstein(&a, &c, 2, 2_000, 3).unwrap(), 2.0 / std::f64::consts::PI, 0.05);
     near(sliced_wasserstein(&[0.0, 1.0], &[0.0, 0.5, 1.0], 1, 1, 3).unwrap(), 1.0 / 6.0, 1e-9);
     assert!(energy_distance(&a[1..], &b, 2).is_err());
+}
+
+fn refused() {
+    for (low, high) in [(f64::NEG_INFINITY, 1.0), (f64::NAN, 1.0), (0.0, f64::INFINITY), (0.0, f64::NAN), (1.0, 1.0)] {
+        let refused = Grid::new([0.0, low], [2.0, high], 10);
+        assert!(matches!(refused, Err(Error::Setting { .. })), "{refused:?}");
+    }
+    for (dim, cells) in [(1, usize::MAX), (2, usize::MAX), (2, 1 << 32), (2, 1 << 16)] {
+        let refused = Grid::new(vec![0.0; dim], [1.0], cells);
+        assert!(matches!(refused, Err(Error::Limit { .. })), "{cells} cells a side: {refused:?}");
+    }
+    let sliced = sliced_wasserstein(&[0.0, 1.0], &[0.0, 1.0], 1, usize::MAX, 3);
+    assert!(matches!(sliced, Err(Error::Limit { .. })), "{sliced:?}");
+    let model: Arc<dyn Energy> = Arc::new(Gaussian::standard(2));
+    let (good, bad) = ([0.0; 6], [0.0, 0.0, 0.0, 0.0, f32::NAN, 0.0]);
+    for refused in [
+        energy_distance(&bad, &good, 2),
+        energy_distance(&good, &bad, 2),
+        sliced_wasserstein(&good, &bad, 2, 8, 1),
+        Grid::new([-5.0, -5.0], [5.0], 10).unwrap().log_likelihood(&model, &bad),
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("points, row 1, column 1"), "{refused}");
+    }
+    assert!(matches!(energy_distance(&good, &good, 0), Err(Error::Setting { .. })));
 }
 
 /// 2 (E|μ + √2 Z| − √π) for |μ| = 1, the first mean by a sum over a grid.
