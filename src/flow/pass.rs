@@ -43,6 +43,9 @@ enum Way {
     Narrow(Traced<f32>),
 }
 
+/// Of a block of points, one a coordinate.
+type Rows<T> = Vec<Row<T>>;
+
 /// What the reverse of a pass needs.
 #[derive(Debug)]
 struct Traced<T> {
@@ -140,7 +143,8 @@ impl Flow {
             let log_dets = self.through(&params, &mut block, direction, drop);
             (block, log_dets)
         });
-        Mapped::unite(blocks.unzip(), self.dim, points.len() / self.dim)
+        let (blocks, log_dets): (Vec<_>, Vec<_>) = blocks.unzip();
+        Mapped::unite(&blocks, &log_dets, self.dim, points.len() / self.dim)
     }
 
     fn traced<T: Real>(&self, points: &[f64], direction: Direction) -> (Mapped, Traced<T>) {
@@ -150,8 +154,8 @@ impl Flow {
             let log_dets = self.through(&params, &mut block, direction, |trace| traces.push(trace));
             ((block, log_dets), traces)
         });
-        let (blocks, traces): ((Vec<_>, Vec<_>), Vec<_>) = blocks.unzip();
-        (Mapped::unite(blocks, self.dim, points.len() / self.dim), Traced { params, traces })
+        let ((blocks, log_dets), traces): ((Vec<_>, Vec<_>), Vec<_>) = blocks.unzip();
+        (Mapped::unite(&blocks, &log_dets, self.dim, points.len() / self.dim), Traced { params, traces })
     }
 
     fn pass(&self, points: &[f64], direction: Direction, narrow: bool) -> Result<Pass<'_>> {
@@ -250,33 +254,47 @@ impl<'a> Pass<'a> {
 
 impl<T: Real> Traced<T> {
     fn reverse(&self, flow: &Flow, direction: Direction, positions: &[f64], log_dets: &[f64]) -> Grads {
-        let (dim, layers) = (flow.dim, &flow.layers);
-        let back = |((mut adjoints, log_dets), traces): ((Vec<Row<T>>, Vec<Row<T>>), &Vec<Trace<T>>)| {
-            let mut grad = vec![T::zero(); self.params.len()];
-            match direction {
-                Direction::Forward => layers.iter().zip(traces).rev().for_each(|(layer, trace)| {
-                    layer.reverse_forward(&self.params, trace, &mut adjoints, &log_dets[0], &mut grad)
-                }),
-                Direction::Inverse => layers.iter().zip(traces.iter().rev()).for_each(|(layer, trace)| {
-                    layer.reverse_inverse(&self.params, trace, &mut adjoints, &log_dets[0], &mut grad)
-                }),
-            }
-            (adjoints, grad)
-        };
-        let given = blocks(positions, dim).zip(blocks(log_dets, 1)).zip(&self.traces);
-        let (adjoints, grads): (Vec<_>, Vec<_>) = given.map(back).unzip();
+        let given = blocks(positions, flow.dim).zip(blocks(log_dets, 1)).zip(&self.traces);
+        let back = given.map(|((adjoints, log_dets), traces)| self.back(flow, direction, adjoints, &log_dets[0], traces));
+        let (adjoints, grads): (Vec<_>, Vec<_>) = back.unzip();
         let mut params = vec![0.0; self.params.len()];
         for grad in &grads {
             params.iter_mut().zip(grad).for_each(|(sum, g)| *sum += g.wide());
         }
-        Grads { params, positions: unite(&adjoints, dim, log_dets.len()) }
+        Grads { params, positions: unite(&adjoints, flow.dim, log_dets.len()) }
+    }
+
+    /// Takes the adjoints of a block back through all layers; with them, the gradient in the parameters.
+    fn back(
+        &self,
+        flow: &Flow,
+        direction: Direction,
+        mut adjoints: Rows<T>,
+        log_dets: &Row<T>,
+        traces: &[Trace<T>],
+    ) -> (Rows<T>, Vec<T>) {
+        let mut grad = vec![T::zero(); self.params.len()];
+        match direction {
+            Direction::Forward => flow
+                .layers
+                .iter()
+                .zip(traces)
+                .rev()
+                .for_each(|(layer, trace)| layer.reverse_forward(&self.params, trace, &mut adjoints, log_dets, &mut grad)),
+            Direction::Inverse => flow
+                .layers
+                .iter()
+                .zip(traces.iter().rev())
+                .for_each(|(layer, trace)| layer.reverse_inverse(&self.params, trace, &mut adjoints, log_dets, &mut grad)),
+        }
+        (adjoints, grad)
     }
 }
 
 impl Mapped {
     /// Of blocks and their log-determinants.
-    fn unite<T: Real>((blocks, log_dets): (Vec<Vec<Row<T>>>, Vec<Row<T>>), dim: usize, count: usize) -> Self {
-        Self { positions: unite(&blocks, dim, count), log_dets: unite_rows(&log_dets, count) }
+    fn unite<T: Real>(blocks: &[Rows<T>], log_dets: &[Row<T>], dim: usize, count: usize) -> Self {
+        Self { positions: unite(blocks, dim, count), log_dets: unite_rows(log_dets, count) }
     }
 }
 
@@ -288,7 +306,7 @@ pub(super) fn standard_normal(z: &[f64], count: usize) -> impl Iterator<Item = f
 }
 
 /// The points in blocks of rows; those past the end are zero.
-fn blocks<T: Real>(points: &[f64], dim: usize) -> impl IndexedParallelIterator<Item = Vec<Row<T>>> {
+fn blocks<T: Real>(points: &[f64], dim: usize) -> impl IndexedParallelIterator<Item = Rows<T>> {
     let count = points.len() / dim;
     (0..count.div_ceil(POINTS)).into_par_iter().map(move |block| {
         let own = block * POINTS..count.min((block + 1) * POINTS);
@@ -302,7 +320,7 @@ fn blocks<T: Real>(points: &[f64], dim: usize) -> impl IndexedParallelIterator<I
 }
 
 /// The points of all blocks, `[dim][point]`.
-fn unite<T: Real>(blocks: &[Vec<Row<T>>], dim: usize, count: usize) -> Vec<f64> {
+fn unite<T: Real>(blocks: &[Rows<T>], dim: usize, count: usize) -> Vec<f64> {
     let row = |i: usize| blocks.iter().flat_map(move |block| block[i]).take(count).map(T::wide);
     (0..dim).flat_map(row).collect()
 }
