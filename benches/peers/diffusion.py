@@ -3,7 +3,7 @@
 `benches/peers/run diffusion [--quick] [--json FILE]` (which makes the environment and builds ergodic) takes 65,536 points in the plane
 through steps of a reverse process with a network 14-128-128-2 (SiLU): `examples/diffusion.rs` by its layers on the CPU's threads, and
 PyTorch with the same embedding and random weights, on which speed does not depend. A step costs the same wherever it is among the
-T = 1,000, so that 50 of them are timed. Prints medians, and that of the ratio within a round.
+T = 1,000, so that few of them are timed. Prints medians, and that of the ratio within a round.
 """
 
 import argparse

@@ -14,7 +14,13 @@ fn points(x: &[f32]) -> Vec<[f64; 2]> {
 pub(crate) fn energy_distance(a: &[f32], b: &[f32]) -> f64 {
     let (a, b) = (points(a), points(b));
     let mean = |a: &[[f64; 2]], b: &[[f64; 2]]| {
-        let row = |x: &[f64; 2]| b.iter().map(|y| (x[0] - y[0]).hypot(x[1] - y[1])).sum::<f64>();
+        // A root, and in several sums, which a compiler can take together: tens of times faster than hypot.
+        let distance = |x: &[f64; 2], y: &[f64; 2]| ((x[0] - y[0]).powi(2) + (x[1] - y[1]).powi(2)).sqrt();
+        let row = |x: &[f64; 2]| {
+            let mut sums = [0.0; 8];
+            b.chunks(8).for_each(|some| sums.iter_mut().zip(some).for_each(|(sum, y)| *sum += distance(x, y)));
+            sums.iter().sum::<f64>()
+        };
         let rows: Vec<f64> = a.par_iter().map(row).collect();
         rows.iter().sum::<f64>() / (a.len() * b.len()) as f64
     };

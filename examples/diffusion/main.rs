@@ -26,9 +26,11 @@ use serde::Serialize;
 
 /// T.
 const STEPS: usize = 1000;
-/// Distances are means over so many pairs of parts, of so many points each: that of one pair varies by its own size.
+/// Distances are means over so many pairs of parts: that of one pair varies by its own size.
 const PARTS: usize = 8;
-const COMPARED: usize = 1_024;
+/// Points of a part, at least, with --quick at most, and at most. The more, the closer are two halves of the data, and the harder the
+/// comparison.
+const COMPARED: [usize; 3] = [1_024, 4_096, 8_192];
 const FRAMES: usize = 6;
 /// Half the side of the panels.
 const HALF: f64 = 3.2;
@@ -38,7 +40,7 @@ const HALF: f64 = 3.2;
 enum Back {
     /// All 1,000 steps.
     Ancestral,
-    /// 50 steps without noise.
+    /// 100 steps without noise.
     Ddim,
     /// 50 steps of Heun's method on the probability flow.
     Flow,
@@ -83,7 +85,10 @@ struct Figures {
     sampler: String,
     samples: usize,
     steps: u64,
-    /// Between samples and fresh data, in samples of 1,024 points, each with itself among the pairs.
+    /// Points of each of the samples that distances are taken between, and the pairs of them.
+    compared: usize,
+    pairs: usize,
+    /// Between samples and fresh data.
     energy_distance: f64,
     sliced_wasserstein: f64,
     /// The same between two halves of the data, of the same size.
@@ -141,7 +146,7 @@ fn way(sampler: Back, schedule: &NoiseSchedule) -> Result<Way> {
     };
     Ok(match sampler {
         Back::Ancestral => reverse(Reverse::ancestral(schedule, Variance::Posterior)),
-        Back::Ddim => reverse(Reverse::ddim(schedule, 50, 0.0)?),
+        Back::Ddim => reverse(Reverse::ddim(schedule, 100, 0.0)?),
         Back::Flow => {
             let kernel = ProbabilityFlow::new(schedule, 50)?;
             Way {
@@ -163,12 +168,12 @@ fn learn(own: &Own, backend: &Backend, law: &Mixture, schedule: &NoiseSchedule) 
         false => NoiseNetwork::new(2, &[128, 128], silu, seed)?,
     };
     // In a short time many small steps get further than few good ones.
-    let (batch, steps, rate) = if own.options.quick { (128, 8_000, 0.012) } else { (512, 12_000, 0.004) };
-    let settings = Training { batch, rate: Schedule::cosine(rate, 1e-5, steps), average: 0.99, seed };
+    let (batch, steps, rate) = if own.options.quick { (256, 16_000, 0.006) } else { (512, 30_000, 0.004) };
+    let settings = Training { batch, rate: Schedule::cosine(rate, 1e-5, steps), average: 0.999, seed };
     let backend = own.options.for_training(backend);
     println!("training on: {}", backend.describe());
     let mut trainer = Trainer::new(&backend, network, schedule.noise_levels(), settings)?;
-    let data = draws(law, 50_000, seed, 3);
+    let data = draws(law, 200_000, seed, 3);
     let begun = Instant::now();
     let mut loss = 0.0;
     for tenth in 1..=10 {
@@ -193,20 +198,20 @@ fn scaled(x: &[f32], by: f64) -> Vec<f32> {
     x.iter().map(|&x| (f64::from(x) * by) as f32).collect()
 }
 
-/// A part of a sample, `[dim][point]`.
-fn part(x: &[f32], part: usize) -> Vec<f32> {
-    x.chunks(x.len() / 2).flat_map(|row| row[part * COMPARED..][..COMPARED].to_vec()).collect()
+/// A part of so many points of a sample, `[dim][point]`.
+fn part(x: &[f32], points: usize, part: usize) -> Vec<f32> {
+    x.chunks(x.len() / 2).flat_map(|row| row[part * points..][..points].to_vec()).collect()
 }
 
-/// The mean over the parts of two samples.
-fn of_parts(a: &[f32], b: &[f32], distance: impl Fn(&[f32], &[f32]) -> f64) -> f64 {
-    (0..PARTS).map(|i| distance(&part(a, i), &part(b, i))).sum::<f64>() / PARTS as f64
+/// The mean over the parts of two samples, of so many points each.
+fn of_parts(a: &[f32], b: &[f32], points: usize, distance: impl Fn(&[f32], &[f32]) -> f64) -> f64 {
+    (0..PARTS).map(|i| distance(&part(a, points, i), &part(b, points, i))).sum::<f64>() / PARTS as f64
 }
 
 fn main() -> Result<()> {
     let own = Own::parse();
     let (options, data) = (&own.options, own.data);
-    options.at_least(PARTS * COMPARED, "as many samples as are compared with the data")?;
+    options.at_least(PARTS * COMPARED[0], "as many samples as are compared with the data")?;
     let backend = options.open()?;
     let begun = Instant::now();
     let schedule = NoiseSchedule::linear(STEPS, 1e-4, 0.02)?;
@@ -222,17 +227,15 @@ fn main() -> Result<()> {
     let few = options.quick && !own.exact;
     let sampler = own.sampler.unwrap_or(if few { Back::Ddim } else { Back::Ancestral });
     let Way { kernel, reverse, start, steps, scale } = way(sampler, &schedule)?;
-    let chains = options.count(
-        &backend,
-        if few {
-            PARTS * COMPARED
-        } else if options.quick {
-            16_384
-        } else {
-            65_536
-        },
-        PARTS * COMPARED,
-    );
+    let most = match (own.exact, options.quick) {
+        (false, true) => 32_768,
+        (true, true) => 16_384,
+        (_, false) => 65_536,
+    };
+    // In f64 a chain at a time, as the exact score is on a CPU, fewer.
+    let on_cpu = if own.exact { PARTS * COMPARED[0] } else { most };
+    let chains = options.count(&backend, most, on_cpu);
+    let compared = (chains / PARTS).min(COMPARED[if options.quick { 1 } else { 2 }]);
     let title = format!("Diffusion: from the {} to noise, and from noise to the {0}", data.name());
     let name = format!("{sampler:?}").to_lowercase();
     let says = format!("{score} score; {name}, {} steps; {} samples", thousands(steps as usize), thousands(chains));
@@ -279,7 +282,7 @@ fn main() -> Result<()> {
     let steps_per_second = (chains as u64 * steps) as f64 / sampling.as_secs_f64();
     println!("{} samples in {:.2} s, {steps_per_second:.3e} steps a second", thousands(chains), sampling.as_secs_f64());
 
-    let [half, other] = [1, 2].map(|set| draws(&law, PARTS * COMPARED, options.seed, set));
+    let [half, other] = [1, 2].map(|set| draws(&law, PARTS * compared, options.seed, set));
     let sliced = |a: &[f32], b: &[f32]| sliced_wasserstein(a, b, options.seed);
     let exact = density(&law, 1.0);
     for (column, (points, title)) in [(&fresh, "data"), (&samples, "samples")].into_iter().enumerate() {
@@ -288,8 +291,8 @@ fn main() -> Result<()> {
     }
     picture.save("diffusion")?;
 
-    let points = if own.exact { COMPARED } else { 64 };
-    let some: Vec<f32> = part(&other, 0).chunks(COMPARED).flat_map(|row| row[..points].to_vec()).collect();
+    let points = if own.exact { COMPARED[0] } else { 64 };
+    let some: Vec<f32> = part(&other, compared, 0).chunks(compared).flat_map(|row| row[..points].to_vec()).collect();
     let flow = log_likelihood(&*target, &schedule, if own.exact { 100 } else { 50 }, &some)?;
     let values = law.params();
     let ln_z = -(exact.least_energy + exact.peak.ln());
@@ -302,10 +305,12 @@ fn main() -> Result<()> {
         sampler: name,
         samples: chains,
         steps,
-        energy_distance: of_parts(&samples, &half, energy_distance),
-        sliced_wasserstein: of_parts(&samples, &half, sliced),
-        energy_distance_of_data: of_parts(&half, &other, energy_distance),
-        sliced_wasserstein_of_data: of_parts(&half, &other, sliced),
+        compared,
+        pairs: PARTS,
+        energy_distance: of_parts(&samples, &half, compared, energy_distance),
+        sliced_wasserstein: of_parts(&samples, &half, compared, sliced),
+        energy_distance_of_data: of_parts(&half, &other, compared, energy_distance),
+        sliced_wasserstein_of_data: of_parts(&half, &other, compared, sliced),
         log_likelihood: mean(&flow),
         exact_log_likelihood: mean(&(0..points).map(truth).collect::<Vec<_>>()),
         steps_per_second,
@@ -313,9 +318,9 @@ fn main() -> Result<()> {
         failed_transitions,
     };
     println!(
-        "in samples of {}: energy distance {:.5} (two halves of the data: {:.5}), sliced Wasserstein {:.4} ({:.4})\n\
+        "samples of {}: energy distance {:.5} (two halves of the data: {:.5}), sliced Wasserstein {:.4} ({:.4})\n\
          log-likelihood by the flow {:.3} nats, exact {:.3}",
-        thousands(COMPARED),
+        thousands(compared),
         figures.energy_distance,
         figures.energy_distance_of_data,
         figures.sliced_wasserstein,

@@ -104,7 +104,7 @@ impl Adversarial {
         let (mut flow, mut flow_descent) = (pair.flow.clone(), pair.flow_descent.clone());
         let mut free_energy = 0.0;
         for step in pair.updates() * flow_updates..(pair.updates() + 1) * flow_updates {
-            let pass = flow.forward_pass(&flow.base(count, seed, 2 * step)?)?;
+            let pass = flow.forward_in_training(&flow.base(count, seed, 2 * step)?)?;
             let (energies, pulls) = pair.passes.energy_and_grad(&narrow(&pass.mapped.positions))?;
             let (seen, moved, descent) = descend(&pass, &energies, &wide(&pulls), &flow_descent)?;
             flow.set_params(&moved)?;

@@ -184,20 +184,21 @@ impl Contrastive {
         let data = self.settings.training.draw(self.pair.flow.dim(), data, self.updates());
         let cover = self.cover();
         let flow = self.pair.flow.clone();
-        let of_data = flow.inverse_pass(&wide(&data))?;
-        let drawn = flow.forward_pass(&flow.base(count - self.covering, seed, self.updates())?)?;
-        let draws = narrow(&drawn.mapped.positions);
+        let drawn = flow.sample_in::<f32>(count - self.covering, seed, self.updates())?;
+        let draws = narrow(&drawn.positions);
+        let of = |flow: &Flow, x: &[f32]| flow.log_density_in::<f32>(&wide(x));
         // log f: of data, of the flow's draws, of the cover's.
-        let log_flow = [of_data.log_densities(), drawn.log_densities(), flow.log_density(&wide(&cover))?].concat();
+        let log_flow = [of(&flow, &data), drawn.log_densities, of(&flow, &cover)].concat();
 
         self.pair.set_params()?;
         let goal = self.settings.flow_goal;
         let mut energies = self.pair.energies(&[&data, &draws, &cover])?;
         if let Some(base) = &self.pair.base {
-            let of = |x: &[f32]| base.log_density(&wide(x));
             // A flow that stays is q₀ still.
-            let densities =
-                if goal == FlowGoal::Fixed { log_flow.clone() } else { [of(&data)?, of(&draws)?, of(&cover)?].concat() };
+            let densities = match goal {
+                FlowGoal::Fixed => log_flow.clone(),
+                _ => [of(base, &data), of(base, &draws), of(base, &cover)].concat(),
+            };
             energies.iter_mut().zip(densities).for_each(|(e, q)| *e -= q);
         }
         let log_noise = self.log_noise(&[&data, &draws, &cover], &log_flow);
@@ -222,6 +223,8 @@ impl Contrastive {
             Some(self.pair.step_energy(value, values, &[of_constant])?)
         };
         if goal != FlowGoal::Fixed && of_the_flow != Some(false) {
+            let of_data = flow.inverse_in_training(&wide(&data))?;
+            let drawn = flow.forward_in_training(&flow.base(count - self.covering, seed, self.updates())?)?;
             let grad = match goal {
                 FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &self.pulls(&draws)?)?,
                 _ => of_data.reverse_density(&vec![-n.recip(); count])?.params,

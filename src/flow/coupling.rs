@@ -2,13 +2,17 @@
 //!
 //! Loops run over the points of a block innermost, so that the compiler makes vectors of them, and a block's sums have one order.
 
+use crate::net::Real;
+
 /// Points that are worked on together.
 pub(super) const POINTS: usize = 64;
 /// Log-scales stay within ± this.
 pub(super) const MOST_LOG_SCALE: f64 = 2.0;
 
+const MOST_FIELD: f64 = 1e18;
+
 /// One number a point of the block.
-pub(super) type Row = [f64; POINTS];
+pub(super) type Row<T> = [T; POINTS];
 
 /// A layer: which coordinates its perceptron sees, which ones it moves, and where its parameters begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,39 +24,39 @@ pub(super) struct Layer {
 }
 
 /// The parameters of a layer, or their gradient, by what they are.
-pub(super) struct Parts<'a> {
+pub(super) struct Parts<'a, T> {
     /// `[hidden][kept]`
-    pub(super) weight: &'a [f64],
+    pub(super) weight: &'a [T],
     /// `[hidden]`
-    pub(super) bias: &'a [f64],
+    pub(super) bias: &'a [T],
     /// `[2 moved][hidden]`: first the log-scales, then the shifts.
-    pub(super) out_weight: &'a [f64],
+    pub(super) out_weight: &'a [T],
     /// `[2 moved][kept]`
-    pub(super) skip: &'a [f64],
+    pub(super) skip: &'a [T],
     /// `[2 moved]`
-    pub(super) out_bias: &'a [f64],
+    pub(super) out_bias: &'a [T],
 }
 
 /// What a reverse pass needs of a layer's pass.
 #[derive(Debug)]
-pub(super) struct Trace {
-    kept: Vec<Row>,
-    hidden: Vec<Row>,
+pub(super) struct Trace<T> {
+    kept: Vec<Row<T>>,
+    hidden: Vec<Row<T>>,
     /// 1/√(1 + t²) of each hidden unit.
-    hidden_slope: Vec<Row>,
+    hidden_slope: Vec<Row<T>>,
     /// The moved coordinates on the base's side.
-    base: Vec<Row>,
+    base: Vec<Row<T>>,
     /// exp(log-scale) of each moved coordinate.
-    scale: Vec<Row>,
+    scale: Vec<Row<T>>,
     /// Derivative of each log-scale by what the perceptron gave for it.
-    bound_slope: Vec<Row>,
+    bound_slope: Vec<Row<T>>,
 }
 
 /// The perceptron's answer.
-struct Answer {
-    log_scale: Vec<Row>,
-    shift: Vec<Row>,
-    trace: Trace,
+struct Answer<T> {
+    log_scale: Vec<Row<T>>,
+    shift: Vec<Row<T>>,
+    trace: Trace<T>,
 }
 
 impl Layer {
@@ -67,7 +71,7 @@ impl Layer {
         [hidden * kept, hidden, outputs * hidden, outputs * kept, outputs]
     }
 
-    pub(super) fn parts<'a>(&self, params: &'a [f64]) -> Parts<'a> {
+    pub(super) fn parts<'a, T>(&self, params: &'a [T]) -> Parts<'a, T> {
         let [a, b, c, d, e] = self.sizes();
         let (weight, rest) = params[self.at..self.at + a + b + c + d + e].split_at(a);
         let (bias, rest) = rest.split_at(b);
@@ -77,7 +81,7 @@ impl Layer {
     }
 
     /// Towards the data: x ← z·exp(s) + t for the moved coordinates; adds Σ s to the log-determinants.
-    pub(super) fn forward(&self, params: &[f64], x: &mut [Row], log_dets: &mut Row) -> Trace {
+    pub(super) fn forward<T: Real>(&self, params: &[T], x: &mut [Row<T>], log_dets: &mut Row<T>) -> Trace<T> {
         let Answer { log_scale, shift, mut trace } = self.answer(params, x);
         for (k, &i) in self.moved.iter().enumerate() {
             trace.base.push(x[i]);
@@ -90,7 +94,7 @@ impl Layer {
     }
 
     /// Towards the base: z ← (x − t)·exp(−s) for the moved coordinates; takes Σ s from the log-determinants.
-    pub(super) fn inverse(&self, params: &[f64], x: &mut [Row], log_dets: &mut Row) -> Trace {
+    pub(super) fn inverse<T: Real>(&self, params: &[T], x: &mut [Row<T>], log_dets: &mut Row<T>) -> Trace<T> {
         let Answer { log_scale, shift, mut trace } = self.answer(params, x);
         for (k, &i) in self.moved.iter().enumerate() {
             for p in 0..POINTS {
@@ -104,16 +108,16 @@ impl Layer {
 
     /// The reverse of [`forward`](Self::forward): takes the adjoints of its outputs to those of its inputs, in place, and adds to
     /// the gradient of all parameters.
-    pub(super) fn reverse_forward(
+    pub(super) fn reverse_forward<T: Real>(
         &self,
-        params: &[f64],
-        trace: &Trace,
-        adjoints: &mut [Row],
-        log_dets: &Row,
-        grad: &mut [f64],
+        params: &[T],
+        trace: &Trace<T>,
+        adjoints: &mut [Row<T>],
+        log_dets: &Row<T>,
+        grad: &mut [T],
     ) {
         let outputs = self.moved.len();
-        let mut raw = vec![[0.0; POINTS]; 2 * outputs];
+        let mut raw = vec![[T::zero(); POINTS]; 2 * outputs];
         for (k, &i) in self.moved.iter().enumerate() {
             for p in 0..POINTS {
                 let adjoint = adjoints[i][p];
@@ -127,16 +131,16 @@ impl Layer {
     }
 
     /// The same of [`inverse`](Self::inverse).
-    pub(super) fn reverse_inverse(
+    pub(super) fn reverse_inverse<T: Real>(
         &self,
-        params: &[f64],
-        trace: &Trace,
-        adjoints: &mut [Row],
-        log_dets: &Row,
-        grad: &mut [f64],
+        params: &[T],
+        trace: &Trace<T>,
+        adjoints: &mut [Row<T>],
+        log_dets: &Row<T>,
+        grad: &mut [T],
     ) {
         let outputs = self.moved.len();
-        let mut raw = vec![[0.0; POINTS]; 2 * outputs];
+        let mut raw = vec![[T::zero(); POINTS]; 2 * outputs];
         for (k, &i) in self.moved.iter().enumerate() {
             for p in 0..POINTS {
                 let adjoint = adjoints[i][p];
@@ -150,18 +154,19 @@ impl Layer {
     }
 
     /// Log-scales and shifts from the kept coordinates: one hidden layer of u(t) = t/√(1 + t²), and a linear part beside it.
-    fn answer(&self, params: &[f64], x: &[Row]) -> Answer {
+    fn answer<T: Real>(&self, params: &[T], x: &[Row<T>]) -> Answer<T> {
         let parts = self.parts(params);
-        let kept: Vec<Row> = self.kept.iter().map(|&i| x[i]).collect();
+        let kept: Vec<Row<T>> = self.kept.iter().map(|&i| x[i]).collect();
         let mut hidden = Vec::with_capacity(self.hidden);
         let mut hidden_slope = Vec::with_capacity(self.hidden);
         for (weights, &bias) in parts.weight.chunks_exact(kept.len()).zip(parts.bias) {
             let mut h = [bias; POINTS];
             weights.iter().zip(&kept).for_each(|(&w, a)| add(&mut h, w, a));
-            let mut slope = [0.0; POINTS];
+            let mut slope = [T::zero(); POINTS];
             for (h, slope) in h.iter_mut().zip(&mut slope) {
-                *slope = 1.0 / (1.0 + *h * *h).sqrt();
-                *h *= *slope;
+                let t = bounded(*h);
+                *slope = T::one() / (T::one() + t * t).sqrt();
+                *h = t * *slope;
             }
             hidden.push(h);
             hidden_slope.push(slope);
@@ -173,17 +178,17 @@ impl Layer {
             row
         });
         let outputs = self.moved.len();
-        let mut log_scale: Vec<Row> = raw.by_ref().take(outputs).collect();
-        let shift: Vec<Row> = raw.collect();
-        let mut scale = vec![[0.0; POINTS]; outputs];
-        let mut bound_slope = vec![[0.0; POINTS]; outputs];
+        let mut log_scale: Vec<Row<T>> = raw.by_ref().take(outputs).collect();
+        let shift: Vec<Row<T>> = raw.collect();
+        let mut scale = vec![[T::zero(); POINTS]; outputs];
+        let mut bound_slope = vec![[T::zero(); POINTS]; outputs];
         for ((s, scale), slope) in log_scale.iter_mut().zip(&mut scale).zip(&mut bound_slope) {
             for p in 0..POINTS {
-                let t = s[p] / MOST_LOG_SCALE;
-                let r = 1.0 / (1.0 + t * t).sqrt();
-                s[p] *= r;
+                let t = bounded(s[p] / T::of(MOST_LOG_SCALE));
+                let r = T::one() / (T::one() + t * t).sqrt();
+                s[p] = T::of(MOST_LOG_SCALE) * t * r;
                 slope[p] = r * r * r;
-                scale[p] = s[p].exp();
+                scale[p] = s[p].exp_within();
             }
         }
         Answer {
@@ -194,7 +199,7 @@ impl Layer {
     }
 
     /// From the adjoints of what the perceptron gave to those of its parameters and of the kept coordinates, added to both.
-    fn reverse_answer(&self, params: &[f64], trace: &Trace, raw: &[Row], adjoints: &mut [Row], grad: &mut [f64]) {
+    fn reverse_answer<T: Real>(&self, params: &[T], trace: &Trace<T>, raw: &[Row<T>], adjoints: &mut [Row<T>], grad: &mut [T]) {
         let parts = self.parts(params);
         let [a, b, c, d, _] = self.sizes();
         let (weight, rest) = grad[self.at..].split_at_mut(a);
@@ -210,12 +215,12 @@ impl Layer {
             }
         }
         for (j, (hidden, slope)) in trace.hidden.iter().zip(&trace.hidden_slope).enumerate() {
-            let mut adjoint = [0.0; POINTS];
+            let mut adjoint = [T::zero(); POINTS];
             for (k, raw) in raw.iter().enumerate() {
                 out_weight[k * self.hidden + j] += dot(raw, hidden);
                 add(&mut adjoint, parts.out_weight[k * self.hidden + j], raw);
             }
-            adjoint.iter_mut().zip(slope).for_each(|(v, r)| *v *= r * r * r);
+            adjoint.iter_mut().zip(slope).for_each(|(v, r)| *v *= *r * *r * *r);
             bias[j] += sum(&adjoint);
             for (i, kept) in trace.kept.iter().enumerate() {
                 weight[j * inputs + i] += dot(&adjoint, kept);
@@ -225,22 +230,27 @@ impl Layer {
     }
 }
 
-/// to += w · row.
-fn add(to: &mut Row, w: f64, row: &Row) {
-    to.iter_mut().zip(row).for_each(|(to, v)| *to += w * v);
+/// t, within what an f32 can hold the square of; beyond, u(t) is ±1 to the rounding of an f64 too.
+fn bounded<T: Real>(t: T) -> T {
+    t.clamp(-T::of(MOST_FIELD), T::of(MOST_FIELD))
 }
 
-fn sum(row: &Row) -> f64 {
-    dot(row, &[1.0; POINTS])
+/// to += w · row.
+fn add<T: Real>(to: &mut Row<T>, w: T, row: &Row<T>) {
+    to.iter_mut().zip(row).for_each(|(to, v)| *to += w * *v);
+}
+
+fn sum<T: Real>(row: &Row<T>) -> T {
+    dot(row, &[T::one(); POINTS])
 }
 
 /// In eight sums, which the compiler can take in vectors.
-fn dot(a: &Row, b: &Row) -> f64 {
-    let mut sums = [0.0; 8];
+fn dot<T: Real>(a: &Row<T>, b: &Row<T>) -> T {
+    let mut sums = [T::zero(); 8];
     for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
         for l in 0..8 {
             sums[l] += a[l] * b[l];
         }
     }
-    sums.iter().sum()
+    sums.into_iter().fold(T::zero(), |all, sum| all + sum)
 }

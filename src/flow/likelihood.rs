@@ -98,12 +98,13 @@ impl Likelihood {
     /// update).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<f64> {
         points("data", self.flow.dim(), data)?;
-        Ok(means(updates, || self.update(data))?[0])
+        // Within the pool, where work is handed round at once; from outside, each batch would wait for threads to wake.
+        Ok(rayon::scope(|_| means(updates, || self.update(data)))?[0])
     }
 
     fn update(&mut self, data: &[f32]) -> Result<[f64; 1]> {
         let batch = self.settings.draw(self.flow.dim(), data, self.updates());
-        let pass = self.flow.inverse_pass(&wide(&batch))?;
+        let pass = self.flow.inverse_in_training(&wide(&batch))?;
         let count = self.settings.batch as f64;
         let likelihood = pass.log_densities().iter().sum::<f64>() / count;
         let grad = pass.reverse_density(&vec![-count.recip(); self.settings.batch])?.params;

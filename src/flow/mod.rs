@@ -33,6 +33,7 @@ pub use variational::Variational;
 use crate::{
     Error, Result,
     error::{all_finite, at_least_two, positive, room},
+    net::Real,
     random::{Draws, Epochs, Stream, key, normal_pair, normal_slots, threefry},
 };
 use coupling::Layer;
@@ -40,7 +41,7 @@ use coupling::Layer;
 /// The starting weights of the hidden units have this spread, so that their bends lie where the data are.
 const SPREAD: f64 = 1.5;
 
-/// A normalising flow. Parameters are f32, as the GPU reads them; passes are in f64.
+/// A normalising flow. Parameters are f32, as the GPU reads them; passes are in f64, those of training in f32.
 ///
 /// ```
 /// # use ergodic::flow::Flow;
@@ -187,8 +188,13 @@ impl Flow {
     /// # Errors
     /// As [`base`](Self::base).
     pub fn sample(&self, count: usize, seed: u64, step: u64) -> Result<Drawn> {
+        self.sample_in::<f64>(count, seed, step)
+    }
+
+    /// [`sample`](Self::sample), in numbers of a kind.
+    fn sample_in<T: Real>(&self, count: usize, seed: u64, step: u64) -> Result<Drawn> {
         let base = self.base(count, seed, step)?;
-        let mapped = self.map(&base, pass::Direction::Forward);
+        let mapped = self.map_in::<T>(&base, pass::Direction::Forward);
         let log_densities = pass::standard_normal(&base, count).zip(&mapped.log_dets).map(|(n, log_det)| n - log_det).collect();
         Ok(Drawn { positions: mapped.positions, log_densities })
     }

@@ -74,7 +74,8 @@ impl Variational {
     }
 
     fn update(&mut self) -> Result<[f64; 1]> {
-        let pass = self.flow.forward_pass(&self.flow.base(self.settings.batch, self.settings.seed, self.updates())?)?;
+        let pass =
+            self.flow.forward_in_training(&self.flow.base(self.settings.batch, self.settings.seed, self.updates())?)?;
         let (energies, pulls) = at(&*self.energy, &pass.mapped.positions);
         let (free_energy, moved, descent) = descend(&pass, &energies, &pulls, &self.descent)?;
         self.flow.set_params(&moved)?;
