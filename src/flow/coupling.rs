@@ -9,6 +9,7 @@ pub(super) const POINTS: usize = 64;
 /// Log-scales stay within ± this.
 pub(super) const MOST_LOG_SCALE: f64 = 2.0;
 
+/// What a hidden unit is given stays within ± this: its square fits an f32.
 const MOST_FIELD: f64 = 1e18;
 
 /// One number a point of the block.
