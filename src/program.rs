@@ -337,8 +337,11 @@ fn parse(
         render(&parts[index].name, &parts[index].source, own, message, label, &notes)
     };
     let module = wgsl::parse_str(&source).map_err(|e| {
-        let spans = e.labels().filter_map(|(span, label)| Some((span.to_range()?, label.to_owned()))).collect();
-        locate(spans, e.message().to_owned(), e.notes().map(str::to_owned).collect(), false)
+        let label = |label: &str| if label == "see msg" { String::new() } else { label.to_owned() };
+        let spans = e.labels().filter_map(|(span, text)| Some((span.to_range()?, label(text)))).collect();
+        // Directives, which some notes advise, are refused.
+        let notes = e.notes().filter(|note| !note.contains("`enable ")).map(str::to_owned).collect();
+        locate(spans, e.message().to_owned(), notes, false)
     })?;
     inspect(&module)?;
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|e| {

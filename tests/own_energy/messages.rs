@@ -27,7 +27,11 @@ fn mistakes() -> Vec<(&'static str, String, u32, &'static str, &'static str)> {
             "return p;",
             "not of the function's result type",
         ),
-        ("width", with_statement("let v = 0.5lf;"), 3, "0.5lf", "Compute with f32, i32, u32 and bool"),
+        ("width", with_statement("let v = 0.5lf;"), 3, "0.5lf", "not every device has it"),
+        ("width of a variable", with_statement("var v: f64;"), 3, "f64", "not every device has it"),
+        ("width of parts", with_statement("let v = array<u64, 3>();"), 3, "u64", "not every device has it"),
+        ("half a width", with_statement("var v: vec2h;"), 3, "vec2h", "not every device has it"),
+        ("half a number", with_statement("let v = 1.0h;"), 3, "1.0h", "not every device has it"),
         ("operands", edited("d * d +", "d * (*x) +"), 5, "param(at) * d * (*x)", "do not fit together"),
         ("result", edited("-> f32", "-> u32"), 2, "valley_energy", "wrong arguments or result"),
         (

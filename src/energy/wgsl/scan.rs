@@ -161,6 +161,10 @@ pub(super) fn scan(text: &str, stem: &str) -> Result<Vec<Declared>, Mistake> {
         if word == "atomic" {
             return Err(Mistake::new(at, "atomics are not allowed here").note(ARITHMETIC));
         }
+        // The validator would refuse these too, but where it does so in a variable's type it does not say where.
+        if is_optional(kind, word) {
+            return Err(Mistake::new(at, format!("`{word}` is not possible here: not every device has it")).note(NUMBERS));
+        }
         let braces = open.iter().any(|o| o.bracket == '{');
         if !braces && kind == Kind::Symbol('@') {
             return Err(attribute(text, at, &mut tokens));
@@ -231,6 +235,18 @@ const ALLOWED: &str = "an energy may declare functions, constants, structs and a
 
 pub(super) const ARITHMETIC: &str = "an energy is arithmetic on its position and its parameters: no textures, atomics, barriers, \
                                      derivatives or exchange between invocations";
+
+const NUMBERS: &str = "compute with f32, i32, u32 and bool";
+
+/// Whether this is a type that only some devices have, of 16 or 64 bits, or a number of such a type.
+fn is_optional(kind: Kind, word: &str) -> bool {
+    if kind == Kind::Number {
+        return word.ends_with('h') || word.contains('l');
+    }
+    let half = word.strip_suffix('h').and_then(|word| word.strip_prefix("vec").or(word.strip_prefix("mat")));
+    matches!(word, "f16" | "f64" | "i16" | "u16" | "i64" | "u64")
+        || half.is_some_and(|shape| !shape.is_empty() && shape.chars().all(|c| "234x".contains(c)))
+}
 
 /// The keyword of a declaration at module scope, if an energy may have it.
 fn item(word: &str, at: Range<usize>) -> Result<&'static str, Mistake> {
