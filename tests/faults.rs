@@ -51,6 +51,7 @@ fn main() -> std::process::ExitCode {
         .gpu("many steps in one call are cut into short slices", slices)
         .gpu("a memory budget is kept", budget)
         .both("a memory budget is kept before anything is allocated", small_budget)
+        .both("chains that no memory holds are refused", no_memory)
         .test("absurd sizes are refused", absurd_sizes)
         .gpu("creating and dropping leaks nothing", leaks)
         .gpu("two threads on one device, and a drop with work in flight", threads)
@@ -375,6 +376,17 @@ fn small_budget(backend: Backend) {
     let e = setup.clone().count(1 << 31).resume("no such file").unwrap_err();
     assert!(matches!(e, Error::Limit { .. }), "{e}");
     setup.count(64).build().unwrap().advance(3).unwrap();
+}
+
+/// Their state would take terabytes.
+fn no_memory(backend: Backend) {
+    if backend.gpu().is_some_and(|gpu| !gpu.is_software()) {
+        return; // The host does not hold the state, and wgpu does not tell how much the device can.
+    }
+    let before = resident();
+    let e = build(backend.chains(DoubleWell::new(512, 1.0).unwrap(), Mala::new(0.1)).count(u32::MAX as usize)).unwrap_err();
+    assert!(matches!(&e, Error::Setting { name, why, .. } if name == "chains" && why.contains("no memory")), "{e}");
+    assert!(resident() < before + (1 << 28));
 }
 
 /// Everything that makes as many numbers as an argument says.

@@ -78,7 +78,7 @@ impl CpuChains {
     /// As [`Setup::build`].
     pub fn new(setup: Setup) -> Result<Self> {
         setup.check_settings()?;
-        setup.check_budget(bytes_a_chain(&setup))?;
+        setup.check_memory(bytes_a_chain(&setup), true)?;
         let (start, starts_at_one_point) = setup.starts()?;
         let mut chains = Self::without_states(setup)?;
         chains.states = chains.states_at(&start)?;

@@ -15,7 +15,7 @@ use crate::{
     Backend, Error, Result, Schedule, Start,
     check::is_one_point,
     energy::{Energy, Reparametrised},
-    error::positive,
+    error::{positive, room},
     kernel::{Control, Kernel},
     program::check_dim,
     random::{Draws, Stream, key},
@@ -130,7 +130,8 @@ impl Setup {
         Self { slice, ..self }
     }
 
-    /// Bytes of device memory, on the CPU reference of host memory, that the chains may take; no limit but the device's unless said.
+    /// Bytes of device memory, on the CPU reference of host memory, that the chains may take; unless said, what the device has, and
+    /// where that is the host's memory (the CPU reference, a software rasteriser), what the host can grant.
     pub fn memory_budget(self, bytes: u64) -> Self {
         Self { memory_budget: Some(bytes), ..self }
     }
@@ -211,13 +212,14 @@ impl Setup {
         self.checkpoint.as_ref().filter(|plan| saved.elapsed() >= plan.every).map(|plan| plan.path.as_path())
     }
 
-    /// Refuses chains that take more than the memory budget.
-    pub(crate) fn check_budget(&self, bytes_a_chain: u64) -> Result<()> {
+    /// Refuses chains that take more than the memory budget, or, where it is the host's memory, more than that has.
+    pub(crate) fn check_memory(&self, bytes_a_chain: u64, is_host: bool) -> Result<()> {
         let asked = (self.chains as u64).saturating_mul(bytes_a_chain);
         match self.memory_budget {
             Some(allowed) if asked > allowed => {
                 Err(Error::Limit { what: "bytes of chains".into(), asked, allowed, limit: "the memory budget".into() })
             }
+            _ if is_host => room("chains", self.chains, bytes_a_chain as usize),
             _ => Ok(()),
         }
     }

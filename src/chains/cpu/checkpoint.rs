@@ -22,7 +22,7 @@ impl CpuChains {
     /// As [`Setup::resume`].
     pub fn resume(setup: Setup, path: &Path) -> Result<Self> {
         setup.check_settings()?;
-        setup.check_budget(bytes_a_chain(&setup))?;
+        setup.check_memory(bytes_a_chain(&setup), true)?;
         let mut file = Checkpoint::open(path, &setup, "cpu")?;
         let mut chains = Self::without_states(setup)?;
         chains.starts_at_one_point = file.counters.starts_at_one_point;
