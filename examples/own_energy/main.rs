@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     println!("3. Both corrected\n");
     let count = options.count(&backend, if options.quick { 32_768 } else { 65_536 }, 0);
     let mut chains = build(&backend, count, options.seed)?;
-    chains.advance(if options.quick { 100 } else { 300 })?;
+    chains.advance(300)?;
     let report = chains.collect(Collect::draws(if options.quick { 150 } else { 600 }))?;
     println!("{report}\n");
     let positions = chains.positions()?;
@@ -95,7 +95,7 @@ fn spiral(folder: &str) -> ergodic::Result<WgslEnergy> {
 
 fn build(backend: &Backend, count: usize, seed: u64) -> anyhow::Result<Box<dyn Chains>> {
     let setup = backend.chains(spiral("3_right")?, Hmc::new(0.12, 16).jitter(8)).count(count).seed(seed);
-    Ok(setup.start(Start::normal([0.0], 2.0)).on_progress(progress("hmc")).build()?)
+    Ok(setup.superchains(64).start(Start::normal([0.0], 2.0)).on_progress(progress("hmc")).build()?)
 }
 
 /// The energy in f64, for the true density.
