@@ -60,12 +60,12 @@ fn main() -> Result<()> {
     let ratios = |data: &Data| -> Result<Vec<f64>> {
         Ok(energies(data)?.iter().zip(of(&plain, data)?).map(|(energy, plain)| energy - plain).collect())
     };
-    let threshold = Normality::new(energies(&train)?)?.quantile(0.99);
+    let threshold = Normality::new(energies(&train)?)?.quantile(0.99)?;
     let (normal, strange) = (energies(&held_out)?, energies(&outliers)?);
     let above = |scores: &[f64]| scores.iter().filter(|s| **s > threshold).count() as f64 / scores.len() as f64;
     let figures = Figures {
-        roc_area: Normality::new(normal.clone())?.roc_area(&strange),
-        roc_area_of_ratio: Normality::new(ratios(&held_out)?)?.roc_area(&ratios(&outliers)?),
+        roc_area: Normality::new(normal.clone())?.roc_area(&strange)?,
+        roc_area_of_ratio: Normality::new(ratios(&held_out)?)?.roc_area(&ratios(&outliers)?)?,
         found: above(&strange),
         false_alarms: above(&normal),
         updates,

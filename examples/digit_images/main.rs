@@ -119,7 +119,7 @@ fn main() -> Result<()> {
         scored.push((name, scores(&x)?));
     }
     let normality = Normality::new(scored[0].1.clone())?;
-    let roc_area: Vec<_> = scored[1..].iter().map(|(name, x)| (*name, normality.roc_area(x))).collect();
+    let roc_area: Vec<_> = scored[1..].iter().map(|(name, x)| Ok((*name, normality.roc_area(x)?))).collect::<Result<_>>()?;
     roc_area.iter().for_each(|(name, area)| println!("ROC area {area:.4}: {name}"));
     let energies = Energies { learned_from: mean(&scores(&half)?), held_out: mean(&scored[0].1) };
     println!("mean energy {:.3} of images learned from, {:.3} of held-out ones", energies.learned_from, energies.held_out);

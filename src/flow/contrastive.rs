@@ -266,7 +266,7 @@ impl Contrastive {
         let point = |part: &[f32], p: usize| (0..dim).map(|i| part[i * part.len() / dim + p].into()).collect::<Vec<f64>>();
         let points = parts.iter().flat_map(|part| (0..part.len() / dim).map(move |p| point(part, p)));
         let log_q = |(f, x): (&f64, Vec<f64>)| {
-            let (f, g) = ((1.0 - share).ln() + f, share.ln() + cover.ln_density(&x));
+            let (f, g) = ((1.0 - share).ln() + f, share.ln() + cover.ln_q(&x));
             f.max(g) + (f.min(g) - f.max(g)).exp().ln_1p()
         };
         log_flow.iter().zip(points).map(log_q).collect()

@@ -158,27 +158,46 @@ impl Data {
             sd.push(variance.sqrt());
         }
         let standard = Standard { mean, sd };
-        Ok((Self { dim: self.dim, points: standard.apply(&self.points) }, standard))
+        Ok((Self { dim: self.dim, points: standard.apply(&self.points)? }, standard))
     }
 }
 
 impl Standard {
     /// (x − mean) / sd of points `[dim][point]`.
-    pub fn apply(&self, points: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the points are no multiple of the dimension, or means and standard deviations differ in number;
+    /// [`Error::Setting`] where a number is not finite or a standard deviation not above zero.
+    pub fn apply(&self, points: &[f32]) -> Result<Vec<f32>> {
         self.each(points, |x, mean, sd| (x - mean) / sd)
     }
 
     /// mean + sd · x: back to the units of the data.
-    pub fn undo(&self, points: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn undo(&self, points: &[f32]) -> Result<Vec<f32>> {
         self.each(points, |x, mean, sd| mean + sd * x)
     }
 
-    fn each(&self, points: &[f32], f: fn(f64, f64, f64) -> f64) -> Vec<f32> {
-        let n = (points.len() / self.mean.len()).max(1);
-        let of = |(i, row): (usize, &[f32])| {
-            let i = i.min(self.mean.len() - 1);
-            row.iter().map(move |&x| f(f64::from(x), self.mean[i], self.sd[i]) as f32).collect::<Vec<_>>()
+    fn each(&self, points: &[f32], f: fn(f64, f64, f64) -> f64) -> Result<Vec<f32>> {
+        let n = error::points("points", self.mean.len(), points)?;
+        if self.sd.len() != self.mean.len() {
+            return Err(Error::shape("standard deviations", self.mean.len(), self.sd.len()));
+        }
+        // Of data in tiny units they are below what f32 holds.
+        if let Some(i) = (0..self.sd.len()).find(|&i| !(self.mean[i].is_finite() && self.sd[i].is_finite() && self.sd[i] > 0.0))
+        {
+            let value = format!("{} and {}", self.mean[i], self.sd[i]);
+            return Err(Error::setting(
+                format!("mean and standard deviation of column {i}"),
+                value,
+                "must be finite, the second above 0",
+            ));
+        }
+        let of = |((row, &mean), &sd): ((&[f32], &f64), &f64)| {
+            row.iter().map(move |&x| f(f64::from(x), mean, sd) as f32).collect::<Vec<_>>()
         };
-        points.chunks(n).enumerate().flat_map(of).collect()
+        Ok(points.chunks(n).zip(&self.mean).zip(&self.sd).flat_map(of).collect())
     }
 }

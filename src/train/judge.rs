@@ -50,13 +50,16 @@ impl Grid {
         Ok(Self { low, high, cells })
     }
 
-    fn points(&self) -> impl IndexedParallelIterator<Item = Vec<f64>> + '_ {
-        let dim = self.low.len();
-        let at = move |k: usize, i: usize| {
+    fn point(&self, k: usize) -> Vec<f64> {
+        let at = |i: usize| {
             let cell = if i == 0 { k % self.cells } else { k / self.cells };
             self.low[i] + (self.high[i] - self.low[i]) * (cell as f64 + 0.5) / self.cells as f64
         };
-        (0..self.cells.pow(dim as u32)).into_par_iter().map(move |k| (0..dim).map(|i| at(k, i)).collect())
+        (0..self.low.len()).map(at).collect()
+    }
+
+    fn points(&self) -> impl IndexedParallelIterator<Item = Vec<f64>> + '_ {
+        (0..self.cells.pow(self.low.len() as u32)).into_par_iter().map(|k| self.point(k))
     }
 
     /// ln of the size of a cell.
@@ -75,12 +78,27 @@ impl Grid {
         Err(Error::Unsupported(format!("{} has no f64 twin to sum up on a grid", energy.name())))
     }
 
-    /// ln of the sum of exp, and the terms less it.
-    fn normalized(&self, mut terms: Vec<f64>) -> (f64, Vec<f64>) {
+    /// ln of the sum of exp, and the terms less it: logarithms of densities, of which −∞ says that there is none.
+    fn normalized(&self, mut terms: Vec<f64>) -> Result<(f64, Vec<f64>)> {
         let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if top == f64::NEG_INFINITY && !terms.iter().any(|t| t.is_nan()) {
+            return Err(Error::setting("density on the grid", 0, "must be above zero somewhere in the box"));
+        }
+        self.numbers("log density", &terms, f64::is_nan)?;
+        self.numbers("log density", &terms, |t| t == f64::INFINITY)?;
         let sum = top + terms.iter().map(|t| (t - top).exp()).sum::<f64>().ln();
         terms.iter_mut().for_each(|t| *t -= sum);
-        (sum, terms)
+        Ok((sum, terms))
+    }
+
+    /// That no number of the points of the grid is bad, or an error that names the first point where one is.
+    fn numbers(&self, what: &str, values: &[f64], bad: impl Fn(f64) -> bool) -> Result<()> {
+        match values.iter().position(|&value| bad(value)) {
+            None => Ok(()),
+            Some(k) => {
+                Err(Error::setting(format!("{what} at {:?}", self.point(k)), values[k], "must be a number on all of the grid"))
+            }
+        }
     }
 
     fn energies(&self, energy: &dyn Energy) -> Vec<f64> {
@@ -91,11 +109,12 @@ impl Grid {
     /// ln ∫ exp(−E) over the box.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the dimension differs; [`Error::Unsupported`] for an energy without an f64 twin.
+    /// [`Error::Shape`] where the dimension differs; [`Error::Unsupported`] for an energy without an f64 twin; [`Error::Setting`] where an
+    /// energy is NaN or −∞, with the point, or +∞ on all of the grid.
     pub fn ln_z(&self, energy: &dyn Energy) -> Result<f64> {
         self.check(energy)?;
         let terms = self.energies(energy).into_iter().map(|e| -e).collect();
-        Ok(self.normalized(terms).0 + self.ln_cell())
+        Ok(self.normalized(terms)?.0 + self.ln_cell())
     }
 
     /// KL(p ‖ q) in nats of p ∝ exp(−E) and q ∝ exp(−E′), both normalised over the box.
@@ -114,10 +133,10 @@ impl Grid {
     /// As [`ln_z`](Self::ln_z).
     pub fn kl_of(&self, ln_density: impl Fn(&[f64]) -> f64 + Sync, model: &dyn Energy) -> Result<f64> {
         self.check(model)?;
-        let of_truth = self.normalized(self.points().map(|x| ln_density(&x)).collect()).1;
-        let of_model = self.normalized(self.energies(model).into_iter().map(|e| -e).collect()).1;
+        let of_truth = self.normalized(self.points().map(|x| ln_density(&x)).collect())?.1;
+        let of_model = self.normalized(self.energies(model).into_iter().map(|e| -e).collect())?.1;
         let terms = of_truth.into_iter().zip(of_model);
-        Ok(terms.filter(|(p, _)| *p > f64::NEG_INFINITY).map(|(p, q)| p.exp() * (p - q)).sum())
+        Ok(terms.filter(|(p, _)| p.exp() > 0.0).map(|(p, q)| p.exp() * (p - q)).sum())
     }
 
     /// The Fisher divergence ½ ∫ p ‖∇E − ∇E′‖² of p ∝ exp(−E) and q ∝ exp(−E′).
@@ -135,19 +154,20 @@ impl Grid {
             (-energy, a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>())
         };
         let (logs, squares): (Vec<_>, Vec<_>) = self.points().map(at).unzip();
-        let logs = self.normalized(logs).1;
-        Ok(logs.iter().zip(&squares).filter(|(p, _)| **p > f64::NEG_INFINITY).map(|(p, s)| 0.5 * p.exp() * s).sum())
+        let logs = self.normalized(logs)?.1;
+        let terms: Vec<_> =
+            logs.iter().zip(squares).map(|(p, s)| if p.exp() > 0.0 { 0.5 * p.exp() * s } else { 0.0 }).collect();
+        self.numbers("squared difference of gradients", &terms, f64::is_nan)?;
+        Ok(terms.iter().sum())
     }
 
     /// Mean of ln q at points `[dim][point]`, q ∝ exp(−E) being normalised over the box.
     ///
     /// # Errors
     /// As [`ln_z`](Self::ln_z), and as [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the point)
-    /// and column (the coordinate), from 0.
+    /// and column (the coordinate), from 0, or their energy is NaN or −∞.
     pub fn log_likelihood(&self, model: &Arc<dyn Energy>, points: &[f32]) -> Result<f64> {
-        error::points("points", model.dim(), points)?;
-        let energies = evaluate(&Backend::cpu(), model.clone(), points, 0.0)?.energies;
-        Ok(-energies.iter().sum::<f64>() / energies.len() as f64 - self.ln_z(&**model)?)
+        Ok(-mean_energy(&Backend::cpu(), model, points)? - self.ln_z(&**model)?)
     }
 }
 
@@ -157,7 +177,7 @@ impl Grid {
 ///
 /// # Errors
 /// As [`AnnealedImportance::forward`] and [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the
-/// point) and column (the coordinate), from 0.
+/// point) and column (the coordinate), from 0, or their energy is NaN or −∞.
 pub fn log_likelihood_bracket(
     backend: &Backend,
     model: &Arc<dyn Energy>,
@@ -167,12 +187,20 @@ pub fn log_likelihood_bracket(
     draws: &[f32],
     points: &[f32],
 ) -> Result<[f64; 2]> {
-    error::points("points", model.dim(), points)?;
-    let energies = evaluate(backend, model.clone(), points, 0.0)?.energies;
-    let mean = -energies.iter().sum::<f64>() / energies.len() as f64;
+    let mean = -mean_energy(backend, model, points)?;
     let forward = importance.forward(backend, model.clone(), base, kernel.clone())?;
     let reverse = importance.reverse(backend, model.clone(), base, kernel.clone(), Start::array(draws))?;
     Ok([mean - reverse.ln_z, mean - forward.ln_z])
+}
+
+/// The mean energy at points `[dim][point]`.
+fn mean_energy(backend: &Backend, model: &Arc<dyn Energy>, points: &[f32]) -> Result<f64> {
+    error::points("points", model.dim(), points)?;
+    let energies = evaluate(backend, model.clone(), points, 0.0)?.energies;
+    match energies.iter().position(|e| e.is_nan() || *e == f64::NEG_INFINITY) {
+        None => Ok(energies.iter().sum::<f64>() / energies.len() as f64),
+        Some(row) => Err(Error::setting(format!("energy of the points, row {row}"), energies[row], "must be a number")),
+    }
 }
 
 /// Points `[dim][point]` as rows.
@@ -259,24 +287,42 @@ impl Normality {
     }
 
     /// The score below which this share of normal data lie.
-    pub fn quantile(&self, share: f64) -> f64 {
-        let at = (share.clamp(0.0, 1.0) * self.sorted.len() as f64).ceil() as usize;
-        self.sorted[at.saturating_sub(1)]
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where the share is outside of [0, 1].
+    pub fn quantile(&self, share: f64) -> Result<f64> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::setting("share of normal data", share, "must be in [0, 1]"));
+        }
+        let at = (share * self.sorted.len() as f64).ceil() as usize;
+        Ok(self.sorted[at.saturating_sub(1)])
     }
 
     /// Share of normal data of this score and above, with the point itself: a p-value.
-    pub fn p_value(&self, score: f64) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where the score is NaN.
+    pub fn p_value(&self, score: f64) -> Result<f64> {
+        if score.is_nan() {
+            return Err(Error::setting("score", score, "must be a number"));
+        }
         let below = self.sorted.partition_point(|&s| s < score);
-        (self.sorted.len() - below + 1) as f64 / (self.sorted.len() + 1) as f64
+        Ok((self.sorted.len() - below + 1) as f64 / (self.sorted.len() + 1) as f64)
     }
 
     /// The area under the receiver operating characteristic: the probability that an outlier scores above a normal point, ties by half.
-    pub fn roc_area(&self, outliers: &[f64]) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there are no outliers, or one is NaN.
+    pub fn roc_area(&self, outliers: &[f64]) -> Result<f64> {
+        if outliers.is_empty() || outliers.iter().any(|s| s.is_nan()) {
+            return Err(Error::setting("scores of outliers", "none, or a NaN", "must be numbers, at least one"));
+        }
         let of = |score: &f64| {
             let below = self.sorted.partition_point(|s| s < score);
             let not_above = self.sorted.partition_point(|s| s <= score);
             0.5 * (below + not_above) as f64
         };
-        outliers.iter().map(of).sum::<f64>() / (outliers.len() * self.sorted.len()) as f64
+        Ok(outliers.iter().map(of).sum::<f64>() / (outliers.len() * self.sorted.len()) as f64)
     }
 }

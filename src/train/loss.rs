@@ -1,9 +1,9 @@
 //! Losses: from jets to adjoints.
 
-use super::{Adjoints, Noise, Order, Passes, negative::Contrastive};
+use super::{Adjoints, Jets, Noise, Order, Passes, negative::Contrastive};
 use crate::{
     Error, Result,
-    error::{positive, room},
+    error::{points, positive, room},
     random::{Draws, Stream, key},
 };
 
@@ -116,8 +116,13 @@ impl Loss {
     /// The loss and its gradient at the parameters that the passes have.
     ///
     /// # Errors
-    /// [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or projections; those of the passes.
+    /// [`Error::Shape`] where the dimension, the data or the negatives do not fit each other, the loss or the passes; [`Error::Setting`] where
+    /// a setting of the loss is out of its range, or a number of the data is not finite, with its row (the point) and column (the
+    /// coordinate), from 0; [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or projections; those of the
+    /// passes.
     pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
+        points("points of the loss", at.dim, at.x)?;
+        self.check(at.dim)?;
         match self {
             Self::Contrastive(contrastive) => contrastive.at(passes, at),
             Self::ImplicitScoreMatching => implicit(passes, at),
@@ -150,6 +155,17 @@ pub(crate) fn side_by_side(dim: usize, batches: &[&[f32]]) -> Vec<f32> {
     (0..dim).flat_map(row).copied().collect()
 }
 
+/// The jets of points of so many coordinates.
+pub(super) fn jets_at(passes: &mut dyn Passes, dim: usize, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
+    let jets = passes.jets(x, v, order)?;
+    match x.len() / dim {
+        points if points == jets.values.len() => Ok(jets),
+        points => {
+            Err(Error::shape("points of the passes, whose energy may be of another dimension", points, jets.values.len()))
+        }
+    }
+}
+
 fn plain(loss: f64, grad: Vec<f64>) -> Result<LossAt> {
     Ok(LossAt { loss, grad, by_log_normalizer: 0.0, gap: None })
 }
@@ -159,12 +175,12 @@ fn implicit(passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
     let x = side_by_side(dim, &vec![at.x; dim]);
     // Along direction i of the block i of points.
     let v: Vec<f32> = (0..dim).flat_map(|i| (0..dim * n).map(move |p| if p / n == i { 1.0 } else { 0.0 })).collect();
-    projected(passes, &x, &v, n)
+    projected(passes, dim, &x, &v, n)
 }
 
 /// ½φ′² − φ″, summed over all points, over n.
-fn projected(passes: &mut dyn Passes, x: &[f32], v: &[f32], n: usize) -> Result<LossAt> {
-    let jets = passes.jets(x, v, Order::Curvature)?;
+fn projected(passes: &mut dyn Passes, dim: usize, x: &[f32], v: &[f32], n: usize) -> Result<LossAt> {
+    let jets = jets_at(passes, dim, x, v, Order::Curvature)?;
     let per = 1.0 / n as f64;
     let loss: f64 = jets.slopes.iter().zip(&jets.curvatures).map(|(slope, curvature)| 0.5 * slope * slope - curvature).sum();
     let adjoints = Adjoints {
@@ -193,7 +209,7 @@ fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<Loss
     let loss = (0..dim * n).map(|at| 0.5 * (level(at % n) * residual(at)).powi(2)).sum::<f64>() * per;
     // The residual is the direction, held fixed: ∂/∂θ ½‖r‖² = r·∂∇E/∂θ.
     let direction: Vec<_> = (0..dim * n).map(|at| residual(at) as f32).collect();
-    passes.jets(&noisy, &direction, Order::Slope)?;
+    jets_at(passes, dim, &noisy, &direction, Order::Slope)?;
     let slopes = (0..n).map(|point| level(point).powi(2) * per).collect();
     plain(loss, passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?)
 }
@@ -210,14 +226,14 @@ fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_redu
     let directions = side_by_side(dim, &directions.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let x = side_by_side(dim, &vec![at.x; projections]);
     if !variance_reduced {
-        return projected(passes, &x, &directions, n * projections);
+        return projected(passes, dim, &x, &directions, n * projections);
     }
     // ½‖∇E‖² by the slopes along the gradient, held fixed.
     let (per, per_random) = (1.0 / n as f64, 1.0 / (n * projections) as f64);
     let (_, grads) = passes.energy_and_grad(at.x)?;
-    passes.jets(at.x, &grads, Order::Slope)?;
+    jets_at(passes, dim, at.x, &grads, Order::Slope)?;
     let mut grad = passes.param_grad(&Adjoints { slopes: vec![per; n], ..Adjoints::default() })?;
-    let curvatures = passes.jets(&x, &directions, Order::Curvature)?.curvatures;
+    let curvatures = jets_at(passes, dim, &x, &directions, Order::Curvature)?.curvatures;
     let adjoints = Adjoints { curvatures: vec![-per_random; n * projections], ..Adjoints::default() };
     grad.iter_mut().zip(passes.param_grad(&adjoints)?).for_each(|(sum, of_curvatures)| *sum += of_curvatures);
     let squares = grads.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
@@ -231,13 +247,13 @@ fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: 
     let drawn: Vec<_> = (0..noisy).map(|point| noise.draw(&at.draws(point))).collect();
     let drawn: Vec<_> = (0..dim).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
     let x = side_by_side(dim, &[at.x, &drawn]);
-    let jets = passes.jets(&x, &[], Order::Value)?;
+    let jets = jets_at(passes, dim, &x, &[], Order::Value)?;
     let (all, per) = (n + noisy, 1.0 / n as f64);
     let (mut loss, mut by_c) = (0.0, 0.0);
     let mut values = Vec::with_capacity(all);
     for (point, energy) in jets.values.iter().enumerate() {
         let y: Vec<_> = (0..dim).map(|i| f64::from(x[i * all + point])).collect();
-        let logit = -energy - at.log_normalizer - noise.ln_density(&y) - (ratio as f64).ln();
+        let logit = -energy - at.log_normalizer - noise.ln_q(&y) - (ratio as f64).ln();
         // −ln σ(±logit) = ln(1 + exp(∓logit)); its derivative is what the classifier gets wrong.
         let sign = if point < n { 1.0 } else { -1.0 };
         let wrong = 1.0 / (1.0 + (sign * logit).exp());

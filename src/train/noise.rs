@@ -1,7 +1,7 @@
 //! The noise of noise-contrastive estimation: anything with a density that can be drawn from.
 
 use crate::{
-    Result,
+    Error, Result,
     energy::{Gaussian, LogSumExp, Mixture},
     error::{self, positive},
     random::{Draws, normal_slots},
@@ -46,7 +46,7 @@ impl Noise {
     /// Uniform in a box, which must hold the data.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where lengths differ; [`Error::Setting`](crate::Error::Setting) where the box is empty.
+    /// [`Error::Shape`] where lengths differ; [`Error::Setting`] where the box is empty.
     pub fn uniform(low: impl Into<Vec<f64>>, high: impl Into<Vec<f64>>) -> Result<Self> {
         let (low, high) = (low.into(), high.into());
         let high = spread("upper bound of the noise", &high, low.len())?;
@@ -83,7 +83,21 @@ impl Noise {
     }
 
     /// ln q(x); −∞ outside of a box.
-    pub fn ln_density(&self, x: &[f64]) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where x has another number of coordinates; [`Error::Setting`] where one
+    /// is not finite.
+    pub fn ln_density(&self, x: &[f64]) -> Result<f64> {
+        if x.len() != self.dim() {
+            return Err(Error::shape("coordinates of the point", self.dim(), x.len()));
+        }
+        error::points("point", self.dim(), x)?;
+        Ok(self.ln_q(x))
+    }
+
+    /// ln q(x) of as many finite coordinates as there are.
+    pub(crate) fn ln_q(&self, x: &[f64]) -> f64 {
+        debug_assert_eq!(x.len(), self.dim());
         match &self.form {
             Form::Uniform { low, high } => {
                 let inside = x.iter().zip(low.iter().zip(high)).all(|(x, (low, high))| low <= x && x <= high);
@@ -107,8 +121,8 @@ impl Noise {
     /// The normal with mean and standard deviations of these points, `[dim][point]`.
     ///
     /// # Errors
-    /// As [`Noise::normal`]; [`Error::Shape`](crate::Error::Shape) where the points are no multiple of the dimension;
-    /// [`Error::Setting`](crate::Error::Setting) where a number is not finite, with its row (the point) and column (the coordinate), from 0.
+    /// As [`Noise::normal`]; [`Error::Shape`] where the points are no multiple of the dimension;
+    /// [`Error::Setting`] where a number is not finite, with its row (the point) and column (the coordinate), from 0.
     pub fn like(points: &[f32], dim: usize) -> Result<Self> {
         let n = error::points("points", dim, points)?;
         let mean = |row: &[f32]| row.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;

@@ -115,7 +115,7 @@ impl Block {
 
     /// Its number of parameters.
     pub fn count(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |count, &side| count.saturating_mul(side))
     }
 }
 

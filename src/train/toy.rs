@@ -131,9 +131,11 @@ impl Toy {
     }
 
     /// ln of the density that the points are drawn from, where it has a formula of another kind than [`law`](Self::law): of the pinwheel
-    /// (but for what lies more than six standard deviations off an arm) and the checkerboard (−∞ off its squares).
+    /// (but for what lies more than six standard deviations off an arm) and the checkerboard (−∞ off its squares). NaN of what is
+    /// no point of the plane.
     pub fn ln_density(self, x: [f64; 2]) -> Option<f64> {
         match self {
+            Self::Pinwheel | Self::Checkerboard if !x.iter().all(|x| x.is_finite()) => Some(f64::NAN),
             Self::Pinwheel => Some(pinwheel(x)),
             Self::Checkerboard => {
                 let inside = x.iter().all(|x| (-2.0..2.0).contains(x)) && (x[0].floor() + x[1].floor()) % 2.0 == 0.0;

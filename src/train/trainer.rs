@@ -174,7 +174,7 @@ impl Trainer {
             rollbacks: self.rollbacks,
             elapsed: Duration::ZERO,
         };
-        let goal = self.updates + updates;
+        let goal = self.updates.saturating_add(updates);
         while self.updates < goal {
             let x = self.batch(data);
             let found = self.update(&x)?;

@@ -6,7 +6,7 @@ use ergodic::{
     Backend, Error, Start,
     energy::{CholeskyGaussian, Energy, Mixture, Params},
     kernel::Mala,
-    train::{Contrastive, Data, Loss, Negatives, Noise, Optimizer, Toy, Trainer, Training, load},
+    train::{Contrastive, Data, Loss, Negatives, Noise, Optimizer, Standard, Toy, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
 use safetensors::SafeTensors;
@@ -25,6 +25,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
                 has_density(toy, |x| toy.ln_density(x).unwrap()).unwrap();
             }
             assert_eq!(Toy::Moons.ln_density([0.0; 2]), None);
+            assert!([Toy::Pinwheel, Toy::Checkerboard].iter().all(|toy| toy.ln_density([f64::NAN, 0.0]).unwrap().is_nan()));
         })
         .test("planted: a pinwheel that turns the other way is found", || {
             has_density(Toy::Pinwheel, |[x, y]| Toy::Pinwheel.ln_density([x, -y]).unwrap()).unwrap_err();
@@ -32,6 +33,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
         .test("CSV files: rows and columns of faults are named", csv_files)
         .test("npy files in both orders and types", npy_files)
         .test("standardised data come back", standardized)
+        .test("points that a standard does not fit are refused", standard_of_others)
         .both("a resumed run equals one in one go, bit for bit", resumed)
         .test("training that cannot be is refused, and points by row and column", refused)
         .test("damaged files of training are errors that name the file", damaged)
@@ -209,12 +211,24 @@ fn standardized() {
         let square = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 500.0;
         assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-6);
     }
-    how.undo(standard.points()).iter().zip(data.points()).for_each(|(a, b)| assert!((a - b).abs() < 1e-5));
+    how.undo(standard.points()).unwrap().iter().zip(data.points()).for_each(|(a, b)| assert!((a - b).abs() < 1e-5));
     let constant = Data::new(2, [1.0, 2.0, 5.0, 5.0]).unwrap();
     assert!(constant.standardized().unwrap_err().to_string().contains("column 1"));
     let (one, two) = data.split(100).unwrap();
     assert_eq!((one.count(), two.count(), two.points()[0]), (100, 400, data.points()[100]));
     assert!(data.split(500).is_err());
+}
+
+fn standard_of_others() {
+    let standard = Standard { mean: vec![0.0, 1.0], sd: vec![1.0, 2.0] };
+    assert_eq!(standard.apply(&[1.0, 3.0]).unwrap(), [1.0, 1.0]);
+    for points in [&[][..], &[0.0; 3], &[0.0, f32::NAN]] {
+        assert!(standard.apply(points).is_err() && standard.undo(points).is_err(), "{points:?}");
+    }
+    for (mean, sd) in [(vec![], vec![]), (vec![0.0; 2], vec![1.0]), (vec![0.0], vec![0.0]), (vec![f64::NAN], vec![1.0])] {
+        let wrong = Standard { mean, sd };
+        assert!(wrong.apply(&[1.0, 3.0]).is_err(), "{wrong:?}");
+    }
 }
 
 fn start() -> Arc<CholeskyGaussian> {

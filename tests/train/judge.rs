@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ergodic::{
     AnnealedImportance, Backend, Base, Error,
-    energy::{DoubleWell, Energy, Gaussian},
+    energy::{Call, DoubleWell, Energy, Gaussian, Params},
     kernel::{Hmc, Kernel},
+    program::Composer,
     random::{Draws, Stream, key},
     train::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein},
 };
@@ -17,6 +18,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
         .test("quadrature against the closed forms of Gaussians", quadrature)
         .test("two-sample distances against closed forms", distances)
         .test("grids and samples that cannot be are refused", refused)
+        .test("energies that are no numbers are refused, with the point", broken)
         .test("anomaly scores by hand", scores)
         .test("a bracket of the log-likelihood holds the value by quadrature", bracket)
 }
@@ -109,12 +111,81 @@ fn shifted() -> f64 {
     2.0 * (sum / weight - std::f64::consts::PI.sqrt())
 }
 
+/// A Gaussian whose energy and gradient are these numbers where x₀ > 0.
+#[derive(Debug)]
+struct Broken {
+    whole: Gaussian,
+    energy: f64,
+    grad: f64,
+}
+
+impl Energy for Broken {
+    fn name(&self) -> String {
+        "broken".into()
+    }
+
+    fn dim(&self) -> usize {
+        self.whole.dim()
+    }
+
+    fn params(&self) -> Vec<f32> {
+        self.whole.params()
+    }
+
+    fn compose(&self, program: &mut Composer) -> ergodic::Result<Call> {
+        self.whole.compose(program)
+    }
+
+    fn energy(&self, params: Params<'_>, x: &[f64]) -> f64 {
+        if x[0] > 0.0 { self.energy } else { self.whole.energy(params, x) }
+    }
+
+    fn energy_and_grad(&self, params: Params<'_>, x: &[f64], grad: &mut [f64]) -> f64 {
+        let energy = self.whole.energy_and_grad(params, x, grad);
+        if x[0] <= 0.0 {
+            return energy;
+        }
+        grad.fill(self.grad);
+        self.energy
+    }
+}
+
+fn broken() {
+    let whole = Gaussian::standard(2);
+    let broken = |energy, grad| Broken { whole: whole.clone(), energy, grad };
+    let grid = Grid::new([-4.0, -4.0], [4.0], 16).unwrap();
+    // The first cell past the middle.
+    let at = "[0.25, -3.75]";
+    for energy in [f64::NAN, f64::NEG_INFINITY] {
+        let bad = broken(energy, 0.0);
+        let shared: Arc<dyn Energy> = Arc::new(broken(energy, 0.0));
+        for refused in [grid.ln_z(&bad), grid.kl(&whole, &bad), grid.kl(&bad, &whole), grid.fisher(&bad, &whole)] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(at), "{refused}");
+        }
+        let refused = grid.log_likelihood(&shared, &[-1.0, 1.0, 0.0, 0.0]).unwrap_err().to_string();
+        assert!(refused.contains("energy of the points, row 1"), "{refused}");
+    }
+    let refused = grid.kl_of(|x| if x[0] > 0.0 { f64::NAN } else { 0.0 }, &whole).unwrap_err().to_string();
+    assert!(refused.contains(at), "{refused}");
+    let refused = grid.fisher(&broken(0.0, f64::NAN), &whole).unwrap_err().to_string();
+    assert!(refused.contains(at), "{refused}");
+    // Half of a plane without mass is a law like any other; a box without mass is none.
+    near(grid.ln_z(&broken(f64::INFINITY, 0.0)).unwrap(), grid.ln_z(&whole).unwrap() - 2f64.ln(), 1e-9);
+    near(grid.kl(&broken(f64::INFINITY, f64::INFINITY), &whole).unwrap(), 2f64.ln(), 1e-9);
+    near(grid.fisher(&broken(f64::INFINITY, f64::INFINITY), &whole).unwrap(), 0.0, 1e-9);
+    let empty = Grid::new([1.0, -4.0], [4.0], 16).unwrap().ln_z(&broken(f64::INFINITY, 0.0));
+    assert!(matches!(empty, Err(Error::Setting { .. })), "{empty:?}");
+}
+
 fn scores() {
     let normal = Normality::new([3.0, 1.0, 2.0, 4.0]).unwrap();
-    assert_eq!((normal.quantile(0.5), normal.quantile(1.0), normal.quantile(0.0)), (2.0, 4.0, 1.0));
-    assert_eq!((normal.p_value(5.0), normal.p_value(3.0), normal.p_value(0.0)), (0.2, 0.6, 1.0));
-    near(normal.roc_area(&[5.0, 2.5, 2.0]), (4.0 + 2.0 + 1.5) / 12.0, 1e-12);
+    assert_eq!((normal.quantile(0.5).unwrap(), normal.quantile(1.0).unwrap(), normal.quantile(0.0).unwrap()), (2.0, 4.0, 1.0));
+    assert_eq!((normal.p_value(5.0).unwrap(), normal.p_value(3.0).unwrap(), normal.p_value(0.0).unwrap()), (0.2, 0.6, 1.0));
+    near(normal.roc_area(&[5.0, 2.5, 2.0]).unwrap(), (4.0 + 2.0 + 1.5) / 12.0, 1e-12);
     assert!(Normality::new([]).is_err() && Normality::new([f64::NAN]).is_err());
+    assert!(normal.quantile(f64::NAN).is_err() && normal.quantile(1.1).is_err() && normal.p_value(f64::NAN).is_err());
+    assert!(normal.roc_area(&[]).is_err() && normal.roc_area(&[1.0, f64::NAN]).is_err());
 }
 
 fn bracket() {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use ergodic::{
+    Error,
+    energy::{Mixture, SoftmaxMixture},
     kernel::Mala,
     random::{Draws, Stream, key},
     train::{At, Contrastive, Loss, Noise, Order, PointPasses, Trainable},
@@ -44,6 +46,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             suite = suite.test(format!("{name}: {of} and its gradient"), move || check(&energy, &loss, 1.0));
         }
     }
+    suite = suite.test("points and settings that a loss cannot have are refused", refused);
     suite.test("a gradient that is wrong by a thousandth is found", || {
         let energy = trainable().swap_remove(4).1;
         for (name, loss) in losses(energy.dim()) {
@@ -116,11 +119,54 @@ fn formula(energy: &dyn Trainable, loss: &Loss, params: &[f64], x: &[f32], negat
             mean(&|p| (0..projections).map(|projection| of(p, projection)).sum::<f64>() / projections as f64)
         }
         Loss::NoiseContrastive { noise, ratio } => {
-            let logit = |x: &[f64]| -value(x) - c - noise.ln_density(x) - (*ratio as f64).ln();
+            let logit = |x: &[f64]| -value(x) - c - noise.ln_density(x).unwrap() - (*ratio as f64).ln();
             let of_noise = |p: usize| (1.0 + logit(&drawn(noise_of(loss), dim, &draws(p))).exp()).ln();
             mean(&|p| (1.0 + (-logit(&at(x, p))).exp()).ln()) + (0..POINTS * ratio).map(of_noise).sum::<f64>() / POINTS as f64
         }
         other => panic!("no formula for {other:?}"),
+    }
+}
+
+/// What a loss cannot be evaluated at is refused, whatever the loss.
+fn refused() {
+    let model = Arc::new(SoftmaxMixture::of(&Mixture::ring(3, 2.0, 0.5).unwrap()).unwrap());
+    let mut passes = PointPasses::new(model);
+    let good = At { x: &[0.0, 1.0, 2.0, 3.0], dim: 2, seed: 1, update: 0, log_normalizer: 0.0, negatives: &[0.5; 2] };
+    for (name, loss) in losses(2) {
+        let mut refused = |at: At<'_>, what: &str| {
+            let error = loss.at(&mut passes, at).expect_err(&format!("{name}: {what}"));
+            assert!(matches!(error, Error::Shape { .. } | Error::Setting { .. }), "{name}: {error}");
+        };
+        refused(At { x: &[], ..good }, "no data");
+        refused(At { x: &[0.0; 3], ..good }, "half a point");
+        refused(At { x: &[0.0, f32::NAN], ..good }, "NaN");
+        refused(At { dim: 0, ..good }, "no coordinates");
+        refused(At { dim: 1, ..good }, "points of one coordinate");
+        refused(At { dim: 4, ..good }, "points of four coordinates");
+        if name.contains("cd") {
+            refused(At { negatives: &[], ..good }, "no negatives");
+            refused(At { negatives: &[0.0; 3], ..good }, "half a negative");
+        }
+        loss.at(&mut passes, good).unwrap();
+    }
+    let nothing = [
+        Loss::DenoisingScoreMatching { levels: vec![] },
+        Loss::denoising(0.0),
+        Loss::SlicedScoreMatching { projections: 0, variance_reduced: false },
+        Loss::NoiseContrastive { noise: Noise::normal([0.0; 2], [1.0]).unwrap(), ratio: 0 },
+        Loss::NoiseContrastive { noise: Noise::normal([0.0; 3], [1.0]).unwrap(), ratio: 1 },
+    ];
+    for loss in nothing {
+        assert!(loss.at(&mut passes, good).is_err(), "{loss:?}");
+    }
+    for noise in [Noise::normal([0.0; 2], [1.0]).unwrap(), Noise::uniform([-1.0; 2], [1.0]).unwrap()] {
+        assert!(noise.ln_density(&[0.0; 2]).unwrap().is_finite());
+        for x in [&[][..], &[0.0], &[0.0; 3]] {
+            assert!(matches!(noise.ln_density(x), Err(Error::Shape { expected: 2, .. })), "{x:?}");
+        }
+        for x in [[f64::NAN, 0.0], [0.0, f64::INFINITY]] {
+            assert!(matches!(noise.ln_density(&x), Err(Error::Setting { .. })), "{x:?}");
+        }
     }
 }
 
