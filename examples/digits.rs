@@ -236,7 +236,7 @@ fn anomalies(backend: &Backend, rbm: &Rbm, base: &Rbm, held_out: &States, seed: 
     };
     let mut noise = Gibbs::new(backend, base, held_out.chains(), seed)?;
     noise.advance(1)?;
-    let mut turned = States::zeros(PIXELS, held_out.chains());
+    let mut turned = States::zeros(PIXELS, held_out.chains())?;
     for image in 0..held_out.chains() {
         (0..PIXELS).for_each(|unit| turned.set(8 * (7 - unit / 8) + unit % 8, image, held_out.get(unit, image)));
     }

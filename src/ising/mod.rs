@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     Backend, Error, Result,
+    error::{positive, room},
     random::{Epochs, Stream, key, threefry},
     rbm::States,
 };
@@ -69,7 +70,7 @@ impl Ising {
         if !(2..1 << 31).contains(&chains) {
             return Err(Error::setting("chains", chains, "must be at least 2, for an error bar, and below 2³¹"));
         }
-        let inverse_temperature = 1.0 / crate::error::positive("temperature", temperature)?;
+        let inverse_temperature = 1.0 / positive("temperature", temperature)?;
         let words = (side * side) as u64 * chains.div_ceil(32) as u64;
         if words > 1 << 31 {
             return Err(Error::Limit {
@@ -79,6 +80,7 @@ impl Ising {
                 limit: "32-bit indices".into(),
             });
         }
+        room("words of spins", words as usize, size_of::<u32>())?;
         let spins = vec![u32::MAX; words as usize];
         let engine = match backend.gpu() {
             Some(gpu) => Engine::Gpu(Box::new(GpuIsing::new(gpu, side, thresholds(inverse_temperature), &spins)?)),
@@ -94,8 +96,14 @@ impl Ising {
     pub fn advance(&mut self, sweeps: u64) -> Result<()> {
         match &mut self.engine {
             Engine::Cpu(spins) => {
-                on_cpu(spins, self.side, thresholds(self.inverse_temperature), self.seed, self.sweeps..self.sweeps + sweeps);
-                self.sweeps += sweeps;
+                on_cpu(
+                    spins,
+                    self.side,
+                    thresholds(self.inverse_temperature),
+                    self.seed,
+                    self.sweeps..self.sweeps.saturating_add(sweeps),
+                );
+                self.sweeps = self.sweeps.saturating_add(sweeps);
                 Ok(())
             }
             Engine::Gpu(chains) => chains.advance(self.seed, &mut self.sweeps, sweeps),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Backend, Error, LogMean, Result,
-    error::{countable, cut},
+    error::{countable, cut, room},
     log_mean_exp,
     random::{Stream, key},
 };
@@ -103,6 +103,7 @@ impl Ais {
         if self.chains < 2 || self.chains > 1 << 31 {
             return Err(Error::setting("chains", self.chains, "must be at least 2, for an error bar, and at most 2³¹"));
         }
+        room("chains", self.chains, rbm.bytes_a_chain() + size_of::<f64>())?;
         let base = if self.base_means.is_empty() { vec![0.0; rbm.visible] } else { rbm.base(&self.base_means)? };
         let path = Path::new(rbm, base, &self.betas, seed);
         let (weights, last) = path.all(Stream::Anneal, self.chains, |chain, bits| {

@@ -72,8 +72,9 @@ impl Reals {
         if units == 0 {
             return Err(Error::setting("units", 0, "must be at least 1"));
         }
-        if !values.len().is_multiple_of(units) {
-            return Err(Error::shape("values ([row][unit])", values.len().next_multiple_of(units), values.len()));
+        if values.is_empty() || !values.len().is_multiple_of(units) {
+            let expected = values.len().div_ceil(units).max(1).saturating_mul(units);
+            return Err(Error::shape("values ([row][unit])", expected, values.len()));
         }
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(Self { units, values }),
@@ -118,7 +119,7 @@ impl Reals {
 
     /// Binary rows: one where a value is at least `threshold`.
     pub fn at_least(&self, threshold: f32) -> States {
-        let mut states = States::zeros(self.units, self.count());
+        let mut states = States::blank(self.units, self.count());
         for (chain, row) in self.values.chunks_exact(self.units).enumerate() {
             row.iter().enumerate().for_each(|(unit, &value)| states.set(unit, chain, value >= threshold));
         }

@@ -33,7 +33,7 @@ impl Rbm {
         let mut fields = Vec::new();
         Fields::<f64>::new(self).hidden(&self.scaled_rows(&values), &mut fields);
         draw(of_layer(seed, layer), self.hidden, &mut fields);
-        let mut hidden = States::zeros(self.hidden, visible.count());
+        let mut hidden = States::blank(self.hidden, visible.count());
         hidden.set_rows(0, &fields);
         Ok(hidden)
     }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Backend, Error, Result,
+    error::room,
     random::{Epochs, Stream, key, threefry},
 };
 
@@ -51,10 +52,7 @@ impl Gibbs {
         if chains == 0 {
             return Err(Error::setting("chains", 0, "must be at least 1"));
         }
-        if chains > u32::MAX as usize {
-            let (asked, allowed) = (chains as u64, u64::from(u32::MAX));
-            return Err(Error::Limit { what: "chains".into(), asked, allowed, limit: "32-bit chain ids".into() });
-        }
+        room("chains", chains, rbm.bytes_a_chain())?;
         Self::from_layer(backend, rbm, start(rbm, chains, seed), seed)
     }
 
@@ -110,7 +108,7 @@ impl Gibbs {
         match &mut self.engine {
             Engine::Cpu(chains) => {
                 chains.advance(self.seed, self.sweeps, sweeps);
-                self.sweeps += sweeps;
+                self.sweeps = self.sweeps.saturating_add(sweeps);
                 Ok(())
             }
             Engine::Gpu(chains) => chains.advance(self.seed, &mut self.sweeps, sweeps),
@@ -212,7 +210,7 @@ impl Layer {
 
     pub(crate) fn zeros(rbm: &Rbm, chains: usize) -> Self {
         match rbm.sds {
-            None => Self::Bits(States::zeros(rbm.visible, chains)),
+            None => Self::Bits(States::blank(rbm.visible, chains)),
             Some(_) => Self::Reals { units: rbm.visible, rows: vec![0.0; rbm.visible * chains] },
         }
     }
@@ -234,6 +232,12 @@ impl Layer {
 }
 
 impl Rbm {
+    /// What the states of a chain take.
+    pub(crate) fn bytes_a_chain(&self) -> usize {
+        let visible = if self.sds.is_some() { size_of::<f64>() * self.visible } else { self.visible.div_ceil(8) };
+        visible + self.hidden.div_ceil(8)
+    }
+
     /// Visible values as the machine's own units.
     fn layer(&self, visible: &impl Data) -> Result<Layer> {
         let values = visible.rows_of(&(0..visible.count()).collect::<Vec<_>>());
@@ -248,7 +252,7 @@ impl Rbm {
                 "must be 0 or 1, as the units are binary",
             ));
         }
-        let mut states = States::zeros(self.visible, visible.count());
+        let mut states = States::blank(self.visible, visible.count());
         states.set_rows(0, &values);
         Ok(Layer::Bits(states))
     }
@@ -270,7 +274,7 @@ struct CpuGibbs {
 
 impl CpuGibbs {
     fn new(rbm: &Rbm, visible: Layer) -> Self {
-        let hidden = States::zeros(rbm.hidden, visible.chains());
+        let hidden = States::blank(rbm.hidden, visible.chains());
         Self { fields: Fields::new(rbm), clamped: vec![false; rbm.visible], visible, hidden }
     }
 
@@ -284,7 +288,7 @@ impl CpuGibbs {
             let chains = batch..(batch + BATCH).min(self.visible.chains());
             let start = self.visible.rows(chains.clone());
             let (mut v, mut h) = (start.clone(), self.hidden.rows(chains));
-            for sweep in first..first + sweeps {
+            for sweep in first..first.saturating_add(sweeps) {
                 let index = epochs.step_in_epoch(sweep) * slots as u32;
                 let key = key(seed, Stream::Transition, epochs.epoch(sweep));
                 let bits = Bits { key, first_chain: batch as u32, index };

@@ -58,7 +58,8 @@ impl Idx {
     }
 
     fn rows(&self, most: f32) -> Result<Reals> {
-        let pixels: usize = self.shape.iter().skip(1).product();
+        // No images may be of any size.
+        let pixels = self.shape.iter().skip(1).fold(1usize, |pixels, &side| pixels.saturating_mul(side));
         if self.shape.len() < 2 || pixels == 0 {
             return Err(Error::shape("dimensions of images, at least", 2, self.shape.len()));
         }

@@ -228,6 +228,7 @@ impl Rbm {
 
     /// E(v, h) = −aᵀv − bᵀh − vᵀWh, or Σᵢ (vᵢ − aᵢ)² / (2σᵢ²) − bᵀh − (v/σ)ᵀWh.
     pub fn energy(&self, v: &[f64], h: &[f64]) -> f64 {
+        assert_eq!(h.len(), self.hidden, "hidden units");
         self.visible_energy(v) - self.hidden_fields(v).iter().zip(h).map(|(x, h)| x * h).sum::<f64>()
     }
 

@@ -53,7 +53,7 @@ impl Reals {
         let [rows, rest @ ..] = header.shape() else {
             return Err(input.wrong(start, "holds one number, not rows of data"));
         };
-        let units: u64 = rest.iter().product();
+        let units = rest.iter().fold(1u64, |units, &side| units.saturating_mul(side));
         if rest.is_empty() || units == 0 {
             return Err(input.wrong(start, format!("is of shape {:?}, not of (rows, values)", header.shape())));
         }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Reals;
-use crate::Result;
+use crate::{Result, error::room};
 
 /// Units of many chains (or images): bit c mod 32 of word `[unit][c / 32]` is that of chain c.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,22 @@ pub struct States {
 
 impl States {
     /// All units zero.
-    pub fn zeros(units: usize, chains: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) beyond 2³² − 1 words of 32 chains; [`Error::Setting`](crate::Error::Setting) where memory does not
+    /// hold them.
+    pub fn zeros(units: usize, chains: usize) -> Result<Self> {
+        Self::check_room(units, chains)?;
+        Ok(Self::blank(units, chains))
+    }
+
+    /// Checks that there can be so many.
+    pub(crate) fn check_room(units: usize, chains: usize) -> Result<()> {
+        room("words of 32 chains", units.saturating_mul(chains.div_ceil(32)), size_of::<u32>())
+    }
+
+    /// All units zero, of no more chains than there is room for.
+    pub(crate) fn blank(units: usize, chains: usize) -> Self {
         Self { units, chains, words: vec![0; units * chains.div_ceil(32)] }
     }
 
@@ -69,6 +84,9 @@ impl States {
     }
 
     /// The units of one chain as zeros and ones.
+    ///
+    /// # Panics
+    /// Beyond the last chain.
     pub fn row(&self, chain: usize) -> Vec<f64> {
         (0..self.units).map(|unit| f64::from(u8::from(self.get(unit, chain)))).collect()
     }
@@ -105,7 +123,7 @@ impl States {
     /// # Panics
     /// Beyond the last chain.
     pub fn select(&self, chains: &[usize]) -> Self {
-        let mut selected = Self::zeros(self.units, chains.len());
+        let mut selected = Self::blank(self.units, chains.len());
         for (to, &from) in chains.iter().enumerate() {
             (0..self.units).for_each(|unit| selected.set(unit, to, self.get(unit, from)));
         }

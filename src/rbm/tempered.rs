@@ -10,7 +10,7 @@ use super::{
     gibbs,
     sampler::Numbering,
 };
-use crate::{Error, Result, random::threefry};
+use crate::{Error, Result, error::room, random::threefry};
 
 /// Chains whose levels one thread runs together.
 const BATCH: usize = 16;
@@ -91,16 +91,12 @@ impl Tempered {
 
 /// Where ladders start: `[chain][level][visible]`.
 pub(crate) fn start(rbm: &Rbm, chains: usize, levels: usize, seed: u64) -> Result<Vec<f32>> {
-    match chains.checked_mul(levels).filter(|&rows| rows <= u32::MAX as usize) {
-        Some(0) => Err(Error::setting("chains", 0, "must be at least 1")),
-        Some(rows) => Ok(gibbs::start(rbm, rows, seed).rows(0..rows).into_iter().map(|x| x as f32).collect()),
-        None => Err(Error::Limit {
-            what: "chains times levels".into(),
-            asked: chains as u64,
-            allowed: u64::from(u32::MAX) / levels.max(1) as u64,
-            limit: "32-bit chain ids".into(),
-        }),
+    if chains == 0 {
+        return Err(Error::setting("chains", 0, "must be at least 1"));
     }
+    let rows = chains.saturating_mul(levels);
+    room("chains times levels", rows, rbm.visible.saturating_mul(size_of::<f64>() + size_of::<f32>()))?;
+    Ok(gibbs::start(rbm, rows, seed).rows(0..rows).into_iter().map(|x| x as f32).collect())
 }
 
 /// The levels: how many, and a₀.

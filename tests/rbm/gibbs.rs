@@ -4,7 +4,7 @@
 use ergodic::{
     Backend, Error,
     random::{Stream, key, threefry},
-    rbm::{Dbn, Gibbs, Rbm, States},
+    rbm::{Dbn, Gibbs, Rbm, Reals, States},
 };
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
@@ -74,9 +74,13 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
         })
         .test("stacks that do not fit are refused", || {
             assert!(matches!(Dbn::new([]), Err(Error::Setting { .. })));
+            for (units, chains) in [(usize::MAX, 64), (64, usize::MAX), (usize::MAX, usize::MAX)] {
+                assert!(matches!(States::zeros(units, chains), Err(Error::Limit { .. })));
+            }
+            assert!(matches!(Reals::new([], 3), Err(Error::Shape { expected: 3, found: 0, .. })));
             let layers = [machine(5, 4, 1.0, 1), machine(5, 4, 1.0, 1)];
             assert!(matches!(Dbn::new(layers), Err(Error::Shape { expected: 4, found: 5, .. })));
-            assert!(matches!(machine(5, 4, 1.0, 1).draw_hidden(&States::zeros(4, 2), 1, 0), Err(Error::Shape { .. })));
+            assert!(matches!(machine(5, 4, 1.0, 1).draw_hidden(&States::zeros(4, 2).unwrap(), 1, 0), Err(Error::Shape { .. })));
         });
     suite.both("planted: a bias left out, its sign, W transposed, are found", |backend| {
         let rbm = machine(5, 5, 1.0, 11);
@@ -139,7 +143,7 @@ fn tally(v: &States, h: &States) -> Vec<u64> {
 }
 
 pub(crate) fn tally_of(v: &States) -> Vec<u64> {
-    tally(v, &States::zeros(0, v.chains()))
+    tally(v, &States::zeros(0, v.chains()).unwrap())
 }
 
 /// Pearson's chi-square of independent chains; states expected fewer than ten times are taken together.
@@ -177,7 +181,7 @@ enum Fault {
 fn planted(rbm: &Rbm, sweeps: u32, fault: Fault) -> Vec<u64> {
     let (visible, hidden) = (rbm.visible(), rbm.hidden());
     let start = Gibbs::new(&Backend::cpu(), rbm, CHAINS, 3).unwrap().visible().unwrap();
-    let (mut vs, mut hs) = (States::zeros(visible, CHAINS), States::zeros(hidden, CHAINS));
+    let (mut vs, mut hs) = (States::zeros(visible, CHAINS).unwrap(), States::zeros(hidden, CHAINS).unwrap());
     let key = key(3, Stream::Transition, 0);
     for chain in 0..CHAINS {
         let draw = |sweep: u32, slot: usize, mean: f64| {

@@ -98,7 +98,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
 
 /// Images that the machine does not fit: two patterns and their neighbours.
 pub(crate) fn images() -> States {
-    let mut images = States::zeros(5, IMAGES);
+    let mut images = States::zeros(5, IMAGES).unwrap();
     for image in 0..IMAGES {
         let pattern = if image % 3 == 0 { 0b10110 } else { 0b01011 };
         let flipped = if image % 4 == 0 { 1 << (image / 4 % 5) } else { 0 };

@@ -74,7 +74,10 @@ pub(crate) fn add(suite: Suite) -> Suite {
         .both("faults are typed errors", |backend| {
             let rbm = machine(4, 3, 1.0, 1);
             assert!(matches!(Gibbs::new(&backend, &rbm, 0, 1), Err(Error::Setting { .. })));
-            assert!(matches!(Gibbs::start(&backend, &rbm, &States::zeros(5, 2), 1), Err(Error::Shape { expected: 4, .. })));
+            assert!(matches!(
+                Gibbs::start(&backend, &rbm, &States::zeros(5, 2).unwrap(), 1),
+                Err(Error::Shape { expected: 4, .. })
+            ));
             let mut chains = Gibbs::new(&backend, &rbm, 2, 1).unwrap();
             assert!(matches!(chains.clamp(&[true]), Err(Error::Shape { expected: 4, found: 1, .. })));
         })
