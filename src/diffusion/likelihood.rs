@@ -29,7 +29,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Unsupported`] where the energy has no noise levels or no Laplacian; [`Error::Setting`] where `steps` is 0 or above T, or where a
-/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0; [`Error::Shape`] where the data are no
+/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0, or its log-likelihood is not; [`Error::Shape`] where the data are no
 /// multiple of the dimension.
 pub fn log_likelihood(target: &dyn Energy, schedule: &NoiseSchedule, steps: usize, data: &[f32]) -> Result<Vec<f64>> {
     let dim = target.dim();
@@ -81,5 +81,9 @@ fn flow_likelihood(
         let constant = dim as f64 * (std::f64::consts::TAU.ln() + log_variance);
         integral - 0.5 * (squares * (-log_variance).exp() + constant)
     };
-    Ok((0..points).into_par_iter().map(of_point).collect())
+    let found: Vec<f64> = (0..points).into_par_iter().map(of_point).collect();
+    match found.iter().position(|value| !value.is_finite()) {
+        None => Ok(found),
+        Some(row) => Err(Error::setting(format!("log-likelihood of the data, row {row}"), found[row], "must be a number")),
+    }
 }

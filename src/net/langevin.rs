@@ -6,7 +6,7 @@ mod threads;
 use self::{gpu::OnGpu, threads::OnThreads};
 use super::Mlp;
 use crate::{
-    Gpu, Result,
+    Error, Gpu, Result,
     energy::Energy,
     error::positive,
     train::{Order, check_params, check_points},
@@ -74,7 +74,7 @@ impl Langevin {
     /// Replaces the parameters.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where their number is wrong; errors of the device.
+    /// [`Error::Shape`] where their number is wrong; errors of the device.
     pub fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("network", self.params_len, params)?;
         match &mut self.runner {
@@ -89,12 +89,19 @@ impl Langevin {
     /// Runs chains from positions x, `[dim][chain]`. The last positions have not been evaluated.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where x is no multiple of the dimension; [`Error::Setting`](crate::Error::Setting) where a
-    /// number of `walk` is out of range; [`Error::CutShort`](crate::Error::CutShort) and other errors of the device.
+    /// [`Error::Shape`] where x is no multiple of the dimension; [`Error::Setting`] where a
+    /// number of `walk` is out of range; [`Error::CutShort`] and other errors of the device.
     pub fn run(&mut self, x: &[f32], walk: Walk) -> Result<Walked> {
         let chains = check_points(self.dim, x, &[], Order::Value)?;
         positive("step size of the Langevin chains", walk.step_size)?;
         positive("temperature of the Langevin chains", walk.temperature)?;
+        if walk.first_step.checked_add(walk.steps).is_none() {
+            return Err(Error::setting(
+                "steps of the Langevin chains",
+                walk.steps,
+                format!("are too many after {}", walk.first_step),
+            ));
+        }
         if walk.steps == 0 {
             return Ok(Walked { positions: x.to_vec(), stopped: 0 });
         }

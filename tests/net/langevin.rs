@@ -43,6 +43,11 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             let apart = found.positions.iter().zip(&expected.positions).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(apart < 1e-4, "{apart}");
         })
+        .test("steps that cannot be counted are refused", || {
+            let mut langevin = Langevin::on_threads(&Mlp::new(2, &[4], Activation::Silu, 4).unwrap());
+            let refused = langevin.run(&start(2, 9), Walk { first_step: u64::MAX - 3, steps: 4, ..WALK });
+            assert!(matches!(refused, Err(Error::Setting { .. })), "{refused:?}");
+        })
         .test("a chain that is not usable goes back to where it last was, and those beside it go on", || {
             let mlp = Mlp::new(2, &[20, 20], Activation::Silu, 4).unwrap().confined(1e3).unwrap();
             let mut langevin = Langevin::on_threads(&mlp);
