@@ -1,14 +1,16 @@
-//! The reverse process of a noise network over all layers at once: each weight is loaded once for many points.
+//! Chains of a noise network over all layers at once: each weight is loaded once for many points.
+
+use std::sync::Arc;
 
 use nalgebra::DMatrixView;
 use rayon::prelude::*;
 
 use super::NoiseNetwork;
 use crate::{
-    Error, Result,
+    Error, Result, Schedule, Start,
     energy::Energy,
     error::room,
-    kernel::{Control, Kernel, Reverse},
+    kernel::{Annealed, Control, Kernel, Reverse},
     net::{Layers, Real, Weights},
     random::{Draws, Epochs, Stream, key},
 };
@@ -16,14 +18,17 @@ use crate::{
 /// Points that one thread takes together.
 const TOGETHER: usize = 256;
 
-/// Many points on their way from noise to data under a [`NoiseNetwork`]: what [`Chains`](crate::Chains) of it under [`Reverse`] do, with
-/// the same random numbers, several times faster on a CPU, since here a layer is one matrix product for many points, in f32. It has no reports and no
-/// checkpoints, and no twin of [`ProbabilityFlow`](crate::kernel::ProbabilityFlow); those are for chains.
+/// Many points on their way from noise to data under a [`NoiseNetwork`]: what [`Chains`](crate::Chains) of it under [`Reverse`] or
+/// [`Annealed`] do, with the same random numbers, several times faster on a CPU, since here a layer is one matrix product for many points, in
+/// f32. It has no reports and no checkpoints, counts no failures, and has no twin of
+/// [`ProbabilityFlow`](crate::kernel::ProbabilityFlow); those are for chains.
 #[derive(Debug)]
 pub struct Sampler {
     network: NoiseNetwork,
     weights: Weights<f32>,
-    kernel: Reverse,
+    kernel: Arc<dyn Kernel>,
+    /// Steps that the kernel takes.
+    last: u64,
     seed: u64,
     steps: u64,
     /// `[point][dim]`.
@@ -36,15 +41,31 @@ impl Sampler {
     /// # Errors
     /// [`Error::Setting`] where there are no points, or more than memory holds; [`Error::Limit`] beyond 2³² − 1.
     pub fn new(network: NoiseNetwork, kernel: Reverse, points: usize, seed: u64) -> Result<Self> {
+        let (start, last) = (kernel.start(), kernel.steps());
+        Self::of(network, Arc::new(kernel), last, &start, points, seed)
+    }
+
+    /// So many points from a start, under annealed Langevin dynamics.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Setting`] where the noise levels do not decrease, or a step size is out of its range; as
+    /// [`Setup::build`](crate::chains::Setup::build) where the start is wrong.
+    pub fn annealed(network: NoiseNetwork, kernel: Annealed, start: &Start, points: usize, seed: u64) -> Result<Self> {
+        kernel.validate(&network)?;
+        let last = kernel.steps();
+        Self::of(network, Arc::new(kernel), last, start, points, seed)
+    }
+
+    fn of(network: NoiseNetwork, kernel: Arc<dyn Kernel>, last: u64, start: &Start, points: usize, seed: u64) -> Result<Self> {
         if points == 0 {
             return Err(Error::setting("points of the sampler", 0, "must be at least 1"));
         }
         let dim = network.dim();
         room("points of the sampler", points, dim.saturating_mul(size_of::<f32>() + size_of::<f64>()))?;
-        let start = kernel.start().positions(dim, 0, points, 1, seed)?;
+        let start = start.positions(dim, 0, points, 1, seed)?;
         let positions = (0..start.len()).map(|k| f64::from(start[k % dim * points + k / dim])).collect();
         let weights = Weights::new(network.network(), network.params());
-        Ok(Self { network, weights, kernel, seed, steps: 0, positions })
+        Ok(Self { network, weights, kernel, last, seed, steps: 0, positions })
     }
 
     /// Steps so far.
@@ -65,8 +86,7 @@ impl Sampler {
         let slots = self.kernel.slots(dim);
         let epochs = Epochs::new(slots);
         let end = self.steps.saturating_add(steps);
-        let controls: Vec<(u64, Control)> =
-            (self.steps..end.min(self.kernel.steps())).map(|k| (k, self.kernel.control(k))).collect();
+        let controls: Vec<(u64, Control)> = (self.steps..end.min(self.last)).map(|k| (k, control(&*self.kernel, k))).collect();
         let (network, weights, seed) = (&self.network, &self.weights, self.seed);
         self.positions.par_chunks_mut(TOGETHER * dim).enumerate().for_each(|(block, positions)| {
             let (mut z, mut inputs, mut layers) = (vec![0.0; dim], Vec::new(), Layers::default());
@@ -90,6 +110,17 @@ impl Sampler {
             }
         });
         self.steps = end;
+    }
+}
+
+/// The numbers of a step, as the engine rounds them.
+fn control(kernel: &dyn Kernel, step: u64) -> Control {
+    let at = |schedule: Option<&Schedule>, else_: f64| schedule.map_or(else_, |schedule| schedule.at(step));
+    Control {
+        step_size: kernel.step_size().at(step) as f32,
+        temperature: at(kernel.temperature(), 1.0) as f32,
+        level: at(kernel.noise_level(), 0.0).powi(2) as f32,
+        substeps: 1.0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reverse process of a diffusion: ancestral sampling and DDIM.
 
-use super::{Control, Info, Kernel, State, Step};
+use super::{Info, Kernel, State, Step};
 use crate::{Error, Result, Schedule, Start, diffusion::NoiseSchedule, energy::Energy};
 
 /// The variance of the noise in a step of ancestral sampling (Ho, Jain and Abbeel 2020, section 3.2).
@@ -97,16 +97,6 @@ impl Reverse {
     /// The law that the chains start from: y_T ~ N(0, I/ᾱ_T).
     pub fn start(&self) -> Start {
         Start::normal([0.0], self.start)
-    }
-
-    /// The numbers of a step, as the engine rounds them.
-    pub(crate) fn control(&self, step: u64) -> Control {
-        Control {
-            step_size: self.step_size.at(step) as f32,
-            temperature: self.temperature.at(step) as f32,
-            level: self.noise_level.at(step).powi(2) as f32,
-            substeps: 1.0,
-        }
     }
 
     /// √ᾱ after so many steps: x = √ᾱ y.

@@ -266,6 +266,37 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 }
             }
         })
+        .both("the layers at once take the annealed steps that chains take", |backend| {
+            for network in [
+                NoiseNetwork::new(3, &[16, 9], Activation::Silu, 4).unwrap(),
+                NoiseNetwork::energy(3, &[16, 9], Activation::Silu, 4).unwrap(),
+            ] {
+                let (kernel, start) = (Annealed::geometric(4.0, 0.5, 5, 3, 0.02), Start::normal([1.0, -1.0, 0.5], 4.0));
+                let setup = backend.chains(network.clone(), kernel.clone()).count(300).seed(3).start(start.clone());
+                let mut chains = setup.build().unwrap();
+                let mut sampler = Sampler::annealed(network, kernel, &start, 300, 3).unwrap();
+                for step in [0, 2, 15] {
+                    chains.advance(step - chains.steps()).unwrap();
+                    sampler.advance(step - sampler.steps());
+                    let (found, expected) = (sampler.positions(), chains.positions().unwrap());
+                    let size = expected.iter().fold(1.0f32, |top, x| top.max(x.abs()));
+                    let bound = if backend.gpu().is_some() { 1e-4 } else { 1e-6 } * size;
+                    let miss = found.iter().zip(&expected).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
+                    assert!(miss <= bound, "after {step} steps: {miss:e} of {size:e}");
+                }
+            }
+            let network = || NoiseNetwork::energy(2, &[8], Activation::Silu, 1).unwrap();
+            let annealed = |levels: Vec<f64>| Annealed::new(levels, 2, 0.01);
+            for (kernel, start, points) in [
+                (annealed(vec![1.0, 2.0]), Start::normal([0.0], 1.0), 3),
+                (annealed(vec![]), Start::normal([0.0], 1.0), 3),
+                (annealed(vec![2.0, 1.0]), Start::normal([0.0], -1.0), 3),
+                (annealed(vec![2.0, 1.0]), Start::normal([0.0; 3], 1.0), 3),
+                (annealed(vec![2.0, 1.0]), Start::normal([0.0], 1.0), 0),
+            ] {
+                assert!(Sampler::annealed(network(), kernel, &start, points, 1).is_err());
+            }
+        })
         .both("a network that knows noise levels alone is refused where there is none, also as a part", |backend| {
             let network = || NoiseNetwork::energy(2, &[8], Activation::Silu, 1).unwrap();
             let refused = |energy: Arc<dyn Energy>| {
