@@ -96,7 +96,8 @@ fn learn(
     Ok((network, learned))
 }
 
-/// Samples of the energy at the last level, and where the chains stood at the end of each level.
+/// Samples of the energy at the last level, and where the chains stood at the end of each level. On the CPU all layers of a network take
+/// a step of many chains at once.
 pub fn sample(
     backend: &Backend,
     energy: &NoiseNetwork,
@@ -104,8 +105,16 @@ pub fn sample(
     each: u64,
     seed: u64,
 ) -> Result<(Vec<f32>, Vec<Vec<f32>>)> {
-    let mut chains = backend.chains(energy.clone(), annealed(each)).count(chains).start(noise()).seed(seed).build()?;
     let mut frames = Vec::new();
+    if backend.gpu().is_none() {
+        let mut sampler = Sampler::annealed(energy.clone(), annealed(each), &noise(), chains, seed)?;
+        for _ in 0..LEVELS {
+            sampler.advance(each);
+            frames.push(sampler.positions());
+        }
+        return Ok((sampler.positions(), frames));
+    }
+    let mut chains = backend.chains(energy.clone(), annealed(each)).count(chains).start(noise()).seed(seed).build()?;
     for _ in 0..LEVELS {
         chains.advance(each)?;
         frames.push(chains.positions()?);
