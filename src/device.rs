@@ -202,11 +202,26 @@ impl Gpu {
         bytes: u64,
         timeout: Duration,
     ) -> Result<Vec<T>> {
+        self.read_parts(buffer, &[(at, bytes)], timeout)
+    }
+
+    /// Copies parts of a buffer, each from where and how many bytes, to the host, one after the other.
+    pub(crate) fn read_parts<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        parts: &[(u64, u64)],
+        timeout: Duration,
+    ) -> Result<Vec<T>> {
+        let bytes = parts.iter().map(|(_, bytes)| bytes).sum();
         let fitting = lock(&self.staging).take().filter(|staging| (bytes..4 * bytes + 4096).contains(&staging.size()));
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = fitting.unwrap_or_else(|| self.buffer("staging", bytes, usage));
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
-        encoder.copy_buffer_to_buffer(buffer, at, &staging, 0, bytes);
+        let mut to = 0;
+        for &(at, bytes) in parts {
+            encoder.copy_buffer_to_buffer(buffer, at, &staging, to, bytes);
+            to += bytes;
+        }
         let submission = self.queue.submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         // Without an answer it stays out of use: the device may write to it yet.

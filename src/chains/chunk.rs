@@ -110,9 +110,10 @@ impl Chunk {
         };
         let berth = &mut self.berths[0];
         gpu.queue().write_buffer(&berth.run, 0, bytemuck::bytes_of(&run));
-        // Energy and gradient belong beside the positions.
+        // Energy and gradient belong beside the positions. No carry is read: what is bound in its place is written already, where a carry
+        // would be filled with zeros, which takes its memory on software.
         let next = (current + 1) % self.positions.len();
-        let state = [&self.positions[current], &self.positions[next], &self.carry[next], &self.carry[current]];
+        let state = [&self.positions[current], &self.positions[next], &pipelines.params, &self.carry[current]];
         let bind = berth.bind(gpu, pipelines, &[control], state, false);
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("start") });
         self.dispatch(gpu, pipelines, &mut encoder, &pipelines.start, &bind, None);
@@ -235,11 +236,12 @@ impl Chunk {
     /// Waits for a dispatch and takes what it wrote.
     pub(crate) fn land(&self, gpu: &Gpu, flight: &Flight, timeout: Duration, good_steps: u64) -> Result<Landing> {
         gpu.wait(&flight.submission, timeout, good_steps)?;
-        let words = gpu.mapped::<u32>(&flight.staging, flight.bytes)?;
+        let view = gpu.view(&flight.staging, flight.bytes)?;
+        let words: &[u32] = bytemuck::cast_slice(&view);
         let stamps_at = (LANDED_ROWS * self.chains).next_multiple_of(2);
         let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
         let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
-        Ok(Landing { chains: self.chains, stamps, words })
+        Ok(Landing { chains: self.chains, stamps, view })
     }
 
     /// Failures | kind << 24, and the step of the first in the dispatch; one a chain.
@@ -294,6 +296,25 @@ impl Chunk {
     pub(crate) fn moments(&self, gpu: &Gpu, rows: &Rows, from: usize, timeout: Duration) -> Result<Vec<f32>> {
         let (at, bytes) = ((rows.moments() * self.chains * 4) as u64, (rows.of_moments() * self.chains * 4) as u64);
         gpu.read(&self.carry[from], at, bytes, timeout)
+    }
+
+    /// Of some watched values shift, mean and m2, `[3][row][chain]`, and the rows after those of all of them.
+    pub(crate) fn some_moments(
+        &self,
+        gpu: &Gpu,
+        rows: &Rows,
+        watched: Range<usize>,
+        from: usize,
+        timeout: Duration,
+    ) -> Result<[Vec<f32>; 2]> {
+        let row_bytes = (self.chains * 4) as u64;
+        let part = |row: usize, count: usize| ((rows.moments() + row) as u64 * row_bytes, count as u64 * row_bytes);
+        let of = |kind: usize| part(kind * rows.watched() + watched.start, watched.len());
+        let sums = 3 * rows.watched();
+        let parts = [of(0), of(1), of(2), part(sums, rows.of_moments() - sums)];
+        let mut values: Vec<f32> = gpu.read_parts(&self.carry[from], &parts, timeout)?;
+        let sums = values.split_off(3 * watched.len() * self.chains);
+        Ok([values, sums])
     }
 
     /// One row of the carry, in the ring's buffer `current`.

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     Report, Setup,
-    moments::Moments,
     precision::Coordinate,
     progress::{Call, Phase},
+    summary::Summary,
 };
 use crate::{
     Error, Result,
@@ -238,10 +238,10 @@ pub(crate) trait Collecting {
     fn run(&mut self, steps: u64, call: &Call, storing: Option<&mut Storing<'_>>) -> Result<u64>;
 
     /// What has been collected.
-    fn moments(&self) -> Result<Moments>;
+    fn summary(&self) -> Result<Summary>;
 
     /// The report on the time since `begin`.
-    fn report_of(&self, moments: &Moments) -> Report;
+    fn report_of(&self, summary: &Summary) -> Report;
 }
 
 /// Runs a collection to its end, and stores its draws where there is a sink.
@@ -283,18 +283,15 @@ fn run(
         let asked = look - draws;
         let done = chains.run(asked, &call, storing.as_deref_mut())?;
         (draws, call.done) = (draws + done, call.done + done);
-        let moments = chains.moments()?;
-        let dim = chains.setup().target.dim();
-        let superchains = chains.setup().superchain_count();
+        let summary = chains.summary()?;
         let ended = if done < asked { Some(Ended::Time) } else { (draws == last).then_some(Ended::Draws) };
         if !looks {
-            return Ok(chains.report_of(&moments).ended(ended.unwrap_or(Ended::Draws), None));
+            return Ok(chains.report_of(&summary).ended(ended.unwrap_or(Ended::Draws), None));
         }
-        let coordinates: Vec<_> = (0..dim).map(|i| Coordinate::new(&moments, i, superchains)).collect();
-        call.standing = Standing::new(&coordinates, draws, collect.goal);
+        call.standing = Standing::new(&summary.coordinates, draws, collect.goal);
         let is_met = collect.goal.is_some() && call.standing.is_some_and(|s| s.is_met());
         if let Some(ended) = if is_met { Some(Ended::Goal) } else { ended } {
-            return Ok(chains.report_of(&moments).ended(ended, call.standing.filter(|_| collect.goal.is_some())));
+            return Ok(chains.report_of(&summary).ended(ended, call.standing.filter(|_| collect.goal.is_some())));
         }
         look = call.standing.map_or(last, |s| s.next_look()).clamp(draws + 1, last);
     }

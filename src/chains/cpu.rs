@@ -23,6 +23,7 @@ use super::{
     progress::{Call, Phase},
     report::Clock,
     rows::Rows,
+    summary::Summary,
     tally::Ledger,
 };
 use crate::{
@@ -251,7 +252,7 @@ impl Collecting for CpuChains {
         Ok(self.clock.steps - begun)
     }
 
-    fn moments(&self) -> Result<Moments> {
+    fn summary(&self) -> Result<Summary> {
         let watched = Rows::new(self.target.dim(), &*self.kernel).watched();
         let rungs = self.setup.rungs();
         let mut moments = Moments::new(watched, self.gathered.len(), rungs);
@@ -269,12 +270,12 @@ impl Collecting for CpuChains {
             moments.exchanges.add(chain % rungs, proposed, made, round_trips);
         }
         moments.count(self.gathered.first().map_or(0, |gathered| gathered.draws));
-        Ok(moments)
+        Ok(Summary::of(&moments, self.target.dim(), self.setup.superchain_count()))
     }
 
-    fn report_of(&self, moments: &Moments) -> Report {
+    fn report_of(&self, summary: &Summary) -> Report {
         self.report_since(&self.clock.since(&self.begun)).with_moments(
-            moments,
+            summary,
             self.starts_at_one_point,
             self.clock.steps - self.warmed_up.steps,
         )

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod draws;
 mod failures;
+mod segment;
 mod sizes;
 mod slice;
 mod spare;
@@ -12,7 +13,6 @@ mod trial;
 use std::{
     collections::VecDeque,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,7 @@ use super::{
     progress::{Call, Phase},
     report::Clock,
     rows::Rows,
+    summary::Summary,
     tally::Ledger,
 };
 use crate::{
@@ -169,33 +170,6 @@ impl GpuChains {
         Ok(all)
     }
 
-    /// Takes the open segment from the device, a chunk at a time, since the moments of all of them at once are many bytes. After an
-    /// error it goes on with the chunk that is next: the state that holds them is not written before this is done.
-    fn settle(&mut self) -> Result<()> {
-        while let Some(chunk) = self.chunks.get(self.settled) {
-            let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
-            Arc::make_mut(&mut self.at.moments).merge_segment(
-                &self.rows,
-                chunk.first,
-                chunk.chains,
-                self.at.open_draws,
-                &values,
-            );
-            self.settled += 1;
-        }
-        Arc::make_mut(&mut self.at.moments).count(self.at.open_draws);
-        (self.at.open_draws, self.settled) = (0, 0);
-        Ok(())
-    }
-
-    /// Steps that collect nothing leave the moments behind.
-    fn close_segment(&mut self) -> Result<()> {
-        if self.at.open_draws > 0 {
-            self.settle()?;
-        }
-        Ok(())
-    }
-
     fn report_since(&self, at: &Confirmed, begun: &Clock) -> Report {
         let last_step = at.clock.steps.saturating_sub(1);
         let report = Report::new(&self.setup, "gpu", self.gpu.describe(), &at.clock.since(begun), &at.ledger, last_step);
@@ -284,21 +258,13 @@ impl Collecting for GpuChains {
         Ok(self.at.clock.steps - first)
     }
 
-    fn moments(&self) -> Result<Moments> {
-        let mut moments = Moments::clone(&self.at.moments);
-        if self.at.open_draws > 0 {
-            for chunk in &self.chunks[self.settled..] {
-                let values = chunk.moments(&self.gpu, &self.rows, self.current, self.setup.timeout)?;
-                moments.merge_segment(&self.rows, chunk.first, chunk.chains, self.at.open_draws, &values);
-            }
-            moments.count(self.at.open_draws);
-        }
-        Ok(moments)
+    fn summary(&self) -> Result<Summary> {
+        self.summary_with_open()
     }
 
-    fn report_of(&self, moments: &Moments) -> Report {
+    fn report_of(&self, summary: &Summary) -> Report {
         let counted = self.at.clock.steps - self.at.warmed_up.steps;
-        self.report_since(&self.at, &self.at.begun).with_moments(moments, self.starts_at_one_point, counted)
+        self.report_since(&self.at, &self.at.begun).with_moments(summary, self.starts_at_one_point, counted)
     }
 }
 

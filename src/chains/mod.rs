@@ -10,6 +10,7 @@ mod progress;
 mod report;
 pub(crate) mod rows;
 mod setup;
+mod summary;
 mod tally;
 
 pub(crate) use collect::Collecting;

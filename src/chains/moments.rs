@@ -1,11 +1,20 @@
 //! Mean and variance of every chain and watched value, merged in f64 from the device's segments.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::rows::Rows;
 
 /// The most draws of a segment: what f32 moments are accumulated over.
 pub(crate) const SEGMENT: u64 = 1024;
+
+/// Zeros that are written: their memory is taken now, not by and by, so that a run that has begun does not grow.
+fn written_zeros(n: usize) -> Vec<f64> {
+    let mut zeros = Vec::with_capacity(n);
+    zeros.resize(n, 0.0);
+    zeros
+}
 
 /// Moments of the watched values (the coordinates, the energy, the Hamiltonian where there is one) of every chain: `[row][chain]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,14 +39,13 @@ impl Moments {
     /// Of so many chains, in ladders of so many rungs.
     pub(crate) fn new(rows: usize, chains: usize, rungs: usize) -> Self {
         let chains = chains / rungs;
-        let zeros = vec![0.0; rows * chains];
         let exchanges = Exchanges::new(rungs);
         Self {
             chains,
             rungs,
             draws: 0,
-            mean: zeros.clone(),
-            m2: zeros,
+            mean: written_zeros(rows * chains),
+            m2: written_zeros(rows * chains),
             jumps: 0.0,
             changes: 0.0,
             changes_a_chain: 0,
@@ -58,13 +66,27 @@ impl Moments {
         *m2 += new_m2 + d * d * (draws * n / total);
     }
 
+    /// These rows alone, with all sums.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let values = rows.start * self.chains..rows.end * self.chains;
+        let (mean, m2) = (self.mean[values.clone()].to_vec(), self.m2[values].to_vec());
+        Self { mean, m2, exchanges: self.exchanges.clone(), ..*self }
+    }
+
     /// Merges a segment of `n` draws of the chains from `first` on: `values` are the moment rows of these chains. The draws are
     /// counted by [`count`](Self::count), once the segment of every chain has been merged.
     pub(crate) fn merge_segment(&mut self, rows: &Rows, first: usize, chains: usize, n: u64, values: &[f32]) {
+        let (watched, sums) = values.split_at(3 * rows.watched() * chains);
+        self.merge_rows(first, chains, n, watched);
+        self.add_sums(rows, chains, sums);
+    }
+
+    /// The same of the watched values, shift, mean and m2, of these rows.
+    pub(crate) fn merge_rows(&mut self, first: usize, chains: usize, n: u64, values: &[f32]) {
         let (draws, n) = (self.draws as f64, n as f64);
         let (all, rungs, first) = (self.chains, self.rungs, first / self.rungs);
-        let part = rows.watched() * chains;
-        let (shift, mean, m2) = (&values[..part], &values[part..2 * part], &values[2 * part..3 * part]);
+        let part = values.len() / 3;
+        let (shift, mean, m2) = (&values[..part], &values[part..2 * part], &values[2 * part..]);
         let merged = self.mean.par_chunks_mut(all).zip(self.m2.par_chunks_mut(all)).enumerate();
         merged.for_each(|(row, (means, m2s))| {
             let from = row * chains;
@@ -73,9 +95,15 @@ impl Moments {
                 Self::merge(draws, &mut means[first + i], &mut m2s[first + i], n, new_mean, f64::from(m2[at]));
             }
         });
-        let of_row = |row: usize| values[row * chains..(row + 1) * chains].iter().map(|&v| f64::from(v));
+    }
+
+    /// The same of what is summed over chains: the rows after those of the watched values.
+    pub(crate) fn add_sums(&mut self, rows: &Rows, chains: usize, values: &[f32]) {
+        let rungs = self.rungs;
+        let before = 3 * rows.watched();
+        let of_row = |row: usize| values[(row - before) * chains..(row - before + 1) * chains].iter().map(|&v| f64::from(v));
         let sum = |row: usize| of_row(row).step_by(rungs).sum::<f64>();
-        self.jumps += sum(3 * rows.watched());
+        self.jumps += sum(before);
         if let Some(row) = rows.changes() {
             self.changes += sum(row);
         }
@@ -92,26 +120,15 @@ impl Moments {
         self.changes_a_chain += n.saturating_sub(1);
     }
 
+    /// The rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.mean.len() / self.chains.max(1)
+    }
+
     /// A row's means and sums of squared deviations, one a chain.
     pub(crate) fn row(&self, row: usize) -> (&[f64], &[f64]) {
         let of_row = row * self.chains..(row + 1) * self.chains;
         (&self.mean[of_row.clone()], &self.m2[of_row])
-    }
-
-    /// Mean squared distance of successive draws, |x′ − x|².
-    pub(crate) fn squared_jump(&self) -> f64 {
-        self.jumps / (self.draws as f64 * self.chains as f64)
-    }
-
-    /// The energy's Bayesian fraction of missing information (Betancourt 2016): the mean squared change of the Hamiltonian from
-    /// draw to draw over its variance within the chains. None where the kernel has none, so no such row, or where it never changed.
-    pub(crate) fn e_bfmi(&self, row: usize) -> Option<f64> {
-        if (row + 1) * self.chains > self.m2.len() {
-            return None;
-        }
-        let change = self.changes / (self.changes_a_chain as f64 * self.chains as f64);
-        let variance = self.row(row).1.iter().sum::<f64>() / (self.draws as f64 * self.chains as f64);
-        (self.changes_a_chain > 0 && variance > 0.0).then_some(change / variance)
     }
 }
 
@@ -139,7 +156,7 @@ impl Exchanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chains::precision::Coordinate, kernel::Rwm};
+    use crate::{chains::summary::Summary, kernel::Rwm};
 
     /// Two chains, cut into segments, against the plain formulas.
     #[test]
@@ -159,11 +176,12 @@ mod tests {
         let all: Vec<f64> = data.concat().into_iter().map(f64::from).collect();
         let mean = all.iter().sum::<f64>() / 10.0;
         let sd = (all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 10.0).sqrt();
-        let of = Coordinate::new(&moments, 0, 1);
+        let summary = Summary::of(&moments, 1, 1);
+        let of = summary.coordinates[0];
         assert!((of.mean - mean).abs() < 1e-6 && (of.sd - sd).abs() < 1e-6, "{of:?}");
         let (a, b) = (6.2, 1.5);
         assert!((of.mcse.unwrap() - f64::abs(a - b) / 2.0).abs() < 1e-6);
-        assert!((moments.squared_jump() - 1.0).abs() < 1e-12);
-        assert_eq!((moments.e_bfmi(1), moments.e_bfmi(2)), (None, None));
+        assert!((summary.squared_jump - 1.0).abs() < 1e-12);
+        assert_eq!(summary.e_bfmi, None);
     }
 }

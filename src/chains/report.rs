@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::tempering::tempering;
 pub use self::tempering::{RungRow, TemperingReport};
-use super::{Coordinate, Ended, FailedAt, Setup, Standing, moments::Moments, tally::Ledger};
+use super::{Coordinate, Ended, FailedAt, Setup, Standing, summary::Summary, tally::Ledger};
 use crate::{adapt::Adaptation, kernel::Failure};
 
 /// Failures of one kind, by the chains whose first failure it was.
@@ -166,17 +166,16 @@ impl Report {
     }
 
     /// With the moments that were collected, so many steps after the failures began to be counted.
-    pub(crate) fn with_moments(mut self, moments: &Moments, starts_at_one_point: bool, counted_steps: u64) -> Self {
-        let row = |row| Coordinate::new(moments, row, self.superchains);
-        self.draws = moments.draws;
-        self.coordinates = (0..self.dim).map(row).collect();
-        self.energy_moments = Some(row(self.dim));
-        self.squared_jump = Some(moments.squared_jump());
-        self.e_bfmi = moments.e_bfmi(self.dim + 1);
+    pub(crate) fn with_moments(mut self, summary: &Summary, starts_at_one_point: bool, counted_steps: u64) -> Self {
+        self.draws = summary.draws;
+        self.coordinates.clone_from(&summary.coordinates);
+        self.energy_moments = Some(summary.energy);
+        self.squared_jump = Some(summary.squared_jump);
+        self.e_bfmi = summary.e_bfmi;
         if let Some(tempering) = &mut self.tempering {
-            tempering.count(moments);
+            tempering.count(summary);
         }
-        self.notes = notes(&self, moments.chains(), starts_at_one_point);
+        self.notes = notes(&self, summary.chains, starts_at_one_point);
         self.notes.extend(unmixed(&self));
         self.notes.extend(failing(&self, counted_steps));
         self

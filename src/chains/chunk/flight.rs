@@ -49,10 +49,10 @@ impl Drop for Flight {
     }
 }
 
-/// What came back from a dispatch.
+/// What came back from a dispatch, where the device wrote it: the flight must outlive it.
 #[derive(Debug)]
 pub(crate) struct Landing {
-    pub(super) words: Vec<u32>,
+    pub(super) view: wgpu::BufferView,
     pub(super) chains: usize,
     pub(super) stamps: Option<[u64; 2]>,
 }
@@ -68,26 +68,30 @@ pub(crate) struct Watched<'a> {
 }
 
 impl Landing {
+    fn words(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.view)
+    }
+
     /// Whether every chain took all its steps and came to the end of its canary.
     pub(crate) fn is_whole(&self, run: &Run) -> bool {
-        run.is_proved(&self.words[..self.chains])
+        run.is_proved(&self.words()[..self.chains])
     }
 
     /// Accepted steps a chain in the low 16 bits; the highest bit is set where a step failed.
     pub(crate) fn accepted(&self) -> &[u32] {
-        &self.words[self.chains..2 * self.chains]
+        &self.words()[self.chains..2 * self.chains]
     }
 
     /// Sums of acceptance probabilities a chain in units of 2⁻¹⁶.
     pub(crate) fn acceptance(&self) -> &[u32] {
-        &self.words[2 * self.chains..3 * self.chains]
+        &self.words()[2 * self.chains..3 * self.chains]
     }
 
     /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, growths, and energies, one a chain;
     /// positions, `[dim][chain]`.
     pub(crate) fn watched(&self) -> Option<Watched<'_>> {
         let at = (LANDED_ROWS * self.chains).next_multiple_of(2) + STAMPS as usize / 4;
-        let words = self.words.get(at..).filter(|words| !words.is_empty())?;
+        let words = self.words().get(at..).filter(|words| !words.is_empty())?;
         let (failures, words) = words.split_at(self.chains);
         let (failure_steps, words) = words.split_at(self.chains);
         let (growths, words) = words.split_at(self.chains);

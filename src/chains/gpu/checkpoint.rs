@@ -7,7 +7,7 @@
 use std::{borrow::Cow, path::Path, sync::Arc};
 
 use super::{
-    Chains, Collecting, GpuChains, chunk_sizes,
+    Chains, GpuChains, chunk_sizes,
     spare::{Confirmed, Spare},
 };
 use crate::{
@@ -115,7 +115,7 @@ impl GpuChains {
         let (dim, n) = (self.dim(), self.count());
         // A segment that is taken in part, after an error, is taken whole.
         let (moments, open_draws) = if self.settled > 0 && spare.is_none() {
-            (Cow::Owned(Collecting::moments(self)?), 0)
+            (Cow::Owned(self.moments_with_open()?), 0)
         } else {
             (Cow::Borrowed(&*at.moments), at.open_draws)
         };

@@ -4,11 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::chains::{
-    Setup,
-    moments::{Exchanges, Moments},
-    tally::Ledger,
-};
+use crate::chains::{Setup, moments::Exchanges, summary::Summary, tally::Ledger};
 
 /// What happened on the ladders of parallel tempering while moments were collected.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,13 +46,13 @@ pub(super) fn tempering(setup: &Setup, ledger: &Ledger, steps: u64) -> Option<Te
 }
 
 impl TemperingReport {
-    pub(super) fn count(&mut self, moments: &Moments) {
-        let Exchanges { swaps, round_trips } = &moments.exchanges;
+    pub(super) fn count(&mut self, summary: &Summary) {
+        let Exchanges { swaps, round_trips } = &summary.exchanges;
         for (rung, [proposed, made]) in self.rungs.iter_mut().zip(swaps) {
             rung.swaps = (*proposed > 0.0).then(|| made / proposed);
         }
         self.round_trips = *round_trips as u64;
-        self.round_trips_in_1000_steps = 1e3 * round_trips / (moments.chains() as f64 * moments.draws as f64);
+        self.round_trips_in_1000_steps = 1e3 * round_trips / (summary.chains as f64 * summary.draws as f64);
     }
 
     pub(super) fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
