@@ -231,7 +231,7 @@ impl AnnealedImportance {
         let bridge = Bridge::new(base.energy.clone(), target.clone())?;
         let (mean, mut found) = self.run(backend, bridge, kernel, base.start(self.chains, self.seed), self.betas.clone())?;
         if let Some(constraints) = target.constraints() {
-            found.positions = constraints.positions(&found.positions, self.chains);
+            found.positions = constraints.positions(&found.positions, self.chains)?;
         }
         Ok(LogNormalizer { ln_z: base.ln_z + mean.value, ..found })
     }

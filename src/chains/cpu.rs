@@ -286,7 +286,7 @@ impl Collecting for CpuChains {
 fn position<'a>(target: &dyn Energy, y: &'a [f64]) -> Cow<'a, [f64]> {
     let mut x = Cow::Borrowed(y);
     if let Some(constraints) = target.constraints() {
-        constraints.position(x.to_mut());
+        constraints.place(x.to_mut());
     }
     x
 }

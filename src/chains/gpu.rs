@@ -322,10 +322,10 @@ impl Chains for GpuChains {
 
     fn positions(&self) -> Result<Vec<f32>> {
         let free = self.read(|_, spare| self.coordinates(spare))?;
-        Ok(match self.setup.target.constraints() {
-            None => free,
+        match self.setup.target.constraints() {
+            None => Ok(free),
             Some(constraints) => constraints.positions(&free, self.count()),
-        })
+        }
     }
 
     fn energies(&self) -> Result<Vec<f32>> {

@@ -90,7 +90,18 @@ impl Constraints {
     }
 
     /// Replaces the free coordinates of a point by its position; log|det ∂x/∂y|, and the log density of idle coordinates.
-    pub fn position(&self, point: &mut [f64]) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are more or fewer coordinates than the energy has.
+    pub fn position(&self, point: &mut [f64]) -> Result<f64> {
+        if point.len() != self.dim {
+            return Err(Error::shape("free coordinates of a point", self.dim, point.len()));
+        }
+        Ok(self.place(point))
+    }
+
+    /// [`position`](Self::position) of as many coordinates as the energy has.
+    pub(crate) fn place(&self, point: &mut [f64]) -> f64 {
         self.position_with(Params::new(&self.params), point)
     }
 
@@ -120,13 +131,19 @@ impl Constraints {
     }
 
     /// The positions, `[dim][chain]`, of so many chains, from their free coordinates.
-    pub fn positions(&self, free: &[f32], chains: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are not as many as the chains have.
+    pub fn positions(&self, free: &[f32], chains: usize) -> Result<Vec<f32>> {
+        if self.dim.checked_mul(chains) != Some(free.len()) {
+            return Err(Error::shape("free coordinates ([dim][chain])", self.dim.saturating_mul(chains), free.len()));
+        }
         let point = |chain: usize| {
             let mut x: Vec<_> = free.iter().skip(chain).step_by(chains).map(|&y| f64::from(y)).collect();
-            self.position(&mut x);
+            self.place(&mut x);
             x
         };
         let points: Vec<_> = (0..chains).into_par_iter().map(point).collect();
-        (0..self.dim).flat_map(|i| points.iter().map(move |x| x[i] as f32)).collect()
+        Ok((0..self.dim).flat_map(|i| points.iter().map(move |x| x[i] as f32)).collect())
     }
 }

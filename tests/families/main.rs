@@ -97,6 +97,7 @@ fn main() -> std::process::ExitCode {
         .test("bad settings of families are refused", refusals::families)
         .test("bad transforms are refused", refusals::transforms)
         .test("positions that are none of a constrained energy are refused by coordinate", refusals::positions)
+        .test("free coordinates of another number are refused", refusals::free_coordinates)
         .test("compositions of constrained energies are refused", refusals::compositions)
         .both("whole numbers are asked for", refusals::discrete)
         .run()

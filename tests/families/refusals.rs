@@ -96,6 +96,25 @@ pub(crate) fn positions() {
     assert_eq!(outside(&StickBreaking, vec![0.5, f64::NAN, 0.5]), 1);
 }
 
+/// Free coordinates of another number have no positions.
+pub(crate) fn free_coordinates() {
+    let constrained = Gaussian::standard(3).constrain(1..3, Ordered).unwrap();
+    let constraints = constrained.constraints().unwrap();
+    let free = [0.5f32, -1.0, 0.25];
+    let mut point = free.map(f64::from);
+    assert!(constraints.position(&mut point).unwrap().is_finite());
+    assert_eq!(constraints.positions(&free, 1).unwrap(), point.map(|x| x as f32));
+    for length in [0, 1, 2, 4] {
+        let error = constraints.position(&mut vec![0.5; length]).unwrap_err();
+        assert!(matches!(error, Error::Shape { expected: 3, .. }), "{error}");
+    }
+    for (count, chains) in [(0, 1), (2, 1), (4, 1), (3, 0), (3, 2), (0, usize::MAX)] {
+        let error = constraints.positions(&vec![0.5; count], chains).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    }
+    assert!(constraints.positions(&[], 0).unwrap().is_empty());
+}
+
 /// What is composed of energies of free coordinates is none of positions; nor are a temperature or gradients where there are none.
 pub(crate) fn compositions() {
     let constrained = || Gaussian::standard(2).constrain(0..1, Log::above(0.0)).unwrap();

@@ -49,7 +49,7 @@ impl GpuChains {
             // As `positions` maps them, so that the bits are the same.
             let positions = self.pipelines.dim() * stored.len();
             for draw in ready.chunks_exact_mut(positions + stored.len()) {
-                let x = constraints.positions(&draw[..positions], stored.len());
+                let x = constraints.positions(&draw[..positions], stored.len())?;
                 draw[..positions].copy_from_slice(&x);
             }
         }

@@ -68,7 +68,7 @@ impl GpuChains {
         let x = alone.read_positions(&self.gpu, self.pipelines.dim(), from, timeout)?;
         let mut x: Vec<_> = x.into_iter().skip(chain - first_chain).step_by(rungs).map(f64::from).collect();
         if let Some(constraints) = self.setup.target.constraints() {
-            constraints.position(&mut x);
+            constraints.place(&mut x);
         }
         Ok(x)
     }
