@@ -22,7 +22,7 @@ use ergodic::{
     Backend, Collect, Error, Report, Result, Start, Warmup,
     adapt::{Adaptation, Warning},
     chains::{Chains, Phase},
-    energy::{Call, DoubleWell, Energy, Gaussian, Mixture, Params, WgslEnergy},
+    energy::{Banana, Call, DoubleWell, Energy, Gaussian, Mixture, Params, WgslEnergy},
     kernel::{Hmc, Info, Kernel, Mala, Rwm},
     program::Composer,
 };
@@ -392,6 +392,53 @@ fn funnel(backend: &Backend) {
     assert!(found.warnings.iter().any(|w| matches!(w, Warning::StuckChains { .. })), "{found}");
 }
 
+/// A banana's curvature grows towards its tails: a step size whose mean acceptance is 0.8 fails there, and draws lack them.
+fn banana(backend: &Backend) {
+    const DRAWS: u64 = 1000;
+    let sds = [10.0, (1.0f64 + 2.0 * 0.03 * 0.03 * 1e4).sqrt()];
+    let run = |kernel: Hmc| {
+        let mut chains = backend.chains(Banana::new(), kernel).count(CHAINS).seed(1).build().unwrap();
+        let report = chains.collect(Collect::draws(DRAWS)).unwrap();
+        let found = report.adaptation.clone().unwrap();
+        assert!((found.reached_acceptance - found.target_acceptance).abs() < CLOSE, "{report}");
+        let failed = report.failed_transitions() as f64 / (DRAWS as f64 * CHAINS as f64);
+        let off =
+            report.coordinates.iter().zip(sds).map(|(c, sd)| [c.mean / c.mcse.unwrap(), (c.sd - sd) / c.mcse_sd.unwrap()]);
+        let is_right = off.flatten().all(|z| p_of_z(z) > LEVEL);
+        let has_mixed = report.coordinates.iter().all(|c| c.rhat.unwrap() < 1.03);
+        (report, found, failed, is_right && has_mixed)
+    };
+    let (report, found, failed, is_right) = run(Hmc::adaptive());
+    assert!(failed < 1e-3 && is_right, "{failed}\n{report}");
+    assert!(found.raised_from == Some(0.8) && found.target_acceptance > 0.8, "{report}");
+    assert!(report.to_string().contains("raised from 0.8"), "{report}");
+    // Too large a target: a number that was given stays, and the report says what is wrong.
+    let (report, found, failed, is_right) = run(Hmc::adaptive_to(0.8));
+    assert!(failed > 1e-2 && !is_right, "{failed}\n{report}");
+    assert_eq!((found.raised_from, found.target_acceptance), (None, 0.8));
+    assert!(report.notes.iter().any(|note| note.contains("transitions failed")), "{report}");
+}
+
+/// Half of a Gaussian: trajectories end beyond its edge at any step size, so that a smaller one is of no use.
+fn wall(backend: &Backend) {
+    let text = "fn half_energy(at: u32, x: ptr<function, Point>) -> f32 {
+            let p = (*x)[0];
+            if (p.x < 0.0) { return infinity(); }
+            return 0.5 * dot(p, p);
+        }
+        fn half_energy_and_grad(at: u32, x: ptr<function, Point>, grad: ptr<function, Point>) -> f32 {
+            (*grad)[0] = (*x)[0];
+            return half_energy(at, x);
+        }";
+    let energy = WgslEnergy::from_text("half", 2, vec![], text).unwrap();
+    let start: Vec<f32> = (0..2 * 256).map(|k| 0.1 + (k % 16) as f32 / 16.0).collect();
+    let mut chains = backend.chains(energy, Hmc::adaptive()).count(256).start(Start::array(start)).build().unwrap();
+    let report = chains.collect(Collect::draws(200)).unwrap();
+    let found = report.adaptation.as_ref().unwrap();
+    assert_eq!((found.raised_from, found.target_acceptance), (None, 0.8), "{report}");
+    assert!(report.notes.iter().any(|note| note.contains("transitions failed")), "{report}");
+}
+
 /// A gradient of 9,000 loop iterations: llvmpipe finishes no more than seven a dispatch.
 fn cut_short(backend: &Backend) {
     let text = "fn slow_sum(x: f32) -> f32 { var s = 0.0; for (var i = 0u; i < u32(param(0u)); i++) { s += x; } return s / param(0u); }
@@ -519,6 +566,8 @@ fn main() -> std::process::ExitCode {
         })
         .both("chains in a mode of no weight", |backend| strays(&backend))
         .gpu("the funnel's stuck chains are named", |gpu| funnel(&Backend::gpu_of(gpu)))
+        .both("a higher acceptance where trajectories fail", |backend| banana(&backend))
+        .gpu("the same acceptance where smaller steps do not help", |gpu| wall(&Backend::gpu_of(gpu)))
         .gpu("trajectories that the driver cuts short", |gpu| cut_short(&Backend::gpu_of(gpu)))
         .run()
 }

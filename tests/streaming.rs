@@ -236,7 +236,7 @@ fn what_cannot_be_trusted_is_named(backend: Backend) {
     assert!(slow.to_string().contains("above 1.1"), "{slow}");
 
     let banana = |kernel| built(backend.chains(Banana::new(), kernel).count(256)).collect(Collect::draws(200)).unwrap();
-    let unstable = banana(Hmc::adaptive());
+    let unstable = banana(Hmc::adaptive_to(0.8));
     let expected = "of the transitions failed: chains hardly come to, or leave, the places where that happens, and the draws may lack them; \
                     aim at a higher acceptance than 0.8 (adaptive_to)";
     assert!(unstable.notes.iter().any(|note| note.contains(expected)), "{unstable}");

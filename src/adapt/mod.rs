@@ -22,6 +22,10 @@ pub use record::{Adaptation, Warning};
 pub(crate) use warm_up::WarmUp;
 pub use warm_up::Warmup;
 
+/// The part of transitions that may fail. Where more do, chains hardly come to the places where that happens, and draws lack them:
+/// "too large a target" in tests/adaptation.rs shows by how much.
+pub(crate) const FAILING: f64 = 1e-3;
+
 /// Settings that a warm-up finds, and a kernel runs with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -40,6 +44,9 @@ pub struct Settings {
 pub struct Adaptive {
     /// The mean acceptance to reach.
     pub target_acceptance: f64,
+    /// Whether the warm-up may aim at a higher one, by smaller steps, while more than one in a thousand transitions fail and fewer do
+    /// then: where the curvature changes over the target, a step size that suits most of it is too large for a part.
+    pub raises: bool,
     /// The power of the step size that the error of its log acceptance ratio grows with.
     pub order: f64,
     /// The most leapfrog steps of a transition; None for kernels without trajectories.
@@ -65,6 +72,8 @@ pub(crate) struct Trial {
     /// Mean acceptance probability.
     pub(crate) acceptance: f64,
     pub(crate) accepted: Vec<bool>,
+    /// Failed transitions.
+    pub(crate) failed: u64,
     /// y·v at the end of each chain's trajectory, see `trajectory`.
     pub(crate) growth: Vec<f32>,
 }

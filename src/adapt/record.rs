@@ -22,6 +22,9 @@ pub struct Adaptation {
     pub inverse_mass: Vec<f64>,
     /// The mean acceptance aimed at.
     pub target_acceptance: f64,
+    /// The mean acceptance aimed at first, where it was raised from since too many transitions failed.
+    #[serde(default)]
+    pub raised_from: Option<f64>,
     /// The mean acceptance with the frozen settings, over the last steps of the warm-up.
     pub reached_acceptance: f64,
     /// Steps that `reached_acceptance` is the mean of.
@@ -138,7 +141,8 @@ impl fmt::Display for Adaptation {
         if *most > 1 {
             write!(f, ", {least} to {most} leapfrog steps")?;
         }
-        write!(f, ", acceptance {:.3} (aimed at {})", self.reached_acceptance, self.target_acceptance)?;
+        let raised = self.raised_from.map(|from| format!(", raised from {from}: transitions failed")).unwrap_or_default();
+        write!(f, ", acceptance {:.3} (aimed at {}{raised})", self.reached_acceptance, self.target_acceptance)?;
         let failed: u64 = self.failures.iter().map(|row| row.count).sum();
         if failed > 0 {
             write!(f, "; {failed} warm-up failures")?;

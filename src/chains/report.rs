@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use self::tempering::tempering;
 pub use self::tempering::{RungRow, TemperingReport};
 use super::{Coordinate, Ended, FailedAt, Setup, Standing, summary::Summary, tally::Ledger};
-use crate::{adapt::Adaptation, kernel::Failure};
+use crate::{
+    adapt::{Adaptation, FAILING},
+    kernel::Failure,
+};
 
 /// Failures of one kind, by the chains whose first failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,9 +224,6 @@ pub(super) fn failures(ledger: &Ledger, first_chain: u64) -> Vec<FailureRow> {
 /// R-hat from which on chains have not mixed (Gelman and Rubin 1992). Of chains that start independently it is about √(1 + 1/n) after n
 /// effective draws a chain: five of them.
 const UNMIXED: f64 = 1.1;
-/// The part of transitions that may fail without a note. Of a banana whose tails need a smaller step size than was found, one in ten
-/// failed, and a standard deviation was too small by 8 %; of one in five hundred, by 3 %.
-const FAILING: f64 = 1e-3;
 
 /// Chains that have not mixed.
 fn unmixed(report: &Report) -> Option<String> {

@@ -36,13 +36,20 @@ impl Hmc {
     /// the first draw, or when [`Chains::warm_up`](crate::Chains::warm_up) asks for it.
     ///
     /// It aims at a mean acceptance of 0.8: a harmonic mean of about 0.65, which is best for long trajectories (Beskos et al. 2013).
+    /// Where more than one in a thousand transitions fail at the end of the warm-up, and fewer do with smaller steps, it takes those, and
+    /// the report says what acceptance it ended with.
     pub fn adaptive() -> Self {
-        Self::adaptive_to(0.8)
+        Self::adapting(0.8, true)
     }
 
-    /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999): a higher one for smaller steps.
+    /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999), and at no other: a higher one for smaller
+    /// steps.
     pub fn adaptive_to(target_acceptance: f64) -> Self {
-        let adaptive = Adaptive { target_acceptance, order: 2.0, most_leapfrog_steps: Some(MOST_LEAPFROG_STEPS) };
+        Self::adapting(target_acceptance, false)
+    }
+
+    fn adapting(target_acceptance: f64, raises: bool) -> Self {
+        let adaptive = Adaptive { target_acceptance, raises, order: 2.0, most_leapfrog_steps: Some(MOST_LEAPFROG_STEPS) };
         // The range stands for any: what is compiled must be able to draw the number of leapfrog steps anew at each transition.
         Self { adaptive: Some(adaptive), ..Self::new(1.0, 2).jitter(1) }
     }

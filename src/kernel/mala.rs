@@ -38,7 +38,7 @@ impl Mala {
 
     /// As [`adaptive`](Self::adaptive), aiming at another mean acceptance, in (0.05, 0.999).
     pub fn adaptive_to(target_acceptance: f64) -> Self {
-        let adaptive = Adaptive { target_acceptance, order: 1.5, most_leapfrog_steps: None };
+        let adaptive = Adaptive { target_acceptance, raises: false, order: 1.5, most_leapfrog_steps: None };
         Self { adaptive: Some(adaptive), ..Self::new(1.0).scales([1.0]) }
     }
 

@@ -82,6 +82,8 @@ impl WarmUp {
             && least <= most
             && most <= self.cap
             && self.temperature > 0.0
+            && self.aim.is_sound(self.cap)
+            && self.aim.failed <= self.done.saturating_mul(self.chains as u64)
             && self.gather.is_within(MOST_POWER)
             && self.rounds <= ROUNDS
             && self.relocations <= MOST_RELOCATIONS

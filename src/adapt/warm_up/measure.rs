@@ -1,6 +1,6 @@
 //! The last stage: the acceptance is measured, the step size corrected, and what was not reached is named.
 
-use super::{Adaptive, LEAST_STEP, MOST_STEP, SHORT, Stage, Trial, WarmUp, Warning, gather::Levels};
+use super::{LEAST_STEP, MOST_STEP, SHORT, Stage, Trial, WarmUp, Warning, gather::Levels};
 use crate::{Error, Result, adapt::mass::Spread};
 
 /// Chain transitions that the acceptance reached is measured over, at least.
@@ -14,12 +14,13 @@ const MISSED: f64 = 0.02;
 impl WarmUp {
     /// Judges the acceptance that was measured: corrects the step size, or ends.
     pub(super) fn judge(&mut self, energies: &[f32]) -> Result<()> {
-        let Adaptive { target_acceptance: target, order, .. } = self.adaptive;
+        let (target, order) = (self.aim.target, self.adaptive.order);
         self.reached = self.acceptance_sum / self.of_stage as f64;
         self.measured_steps = self.of_stage;
-        self.rounds += 1;
+        let is_trying = self.aim.is_trying();
+        self.rounds += u32::from(!is_trying);
         let is_late = self.done + self.measure_steps() > self.most_steps;
-        if (self.reached - target).abs() > CLOSE && self.rounds < ROUNDS && !is_late {
+        if !is_trying && (self.reached - target).abs() > CLOSE && self.rounds < ROUNDS && !is_late {
             let step_size = self.bracket.next(self.settings.step_size, self.reached, target, order);
             self.settings.step_size = step_size.clamp(LEAST_STEP, MOST_STEP);
             self.enter(Stage::Measure);
@@ -34,8 +35,12 @@ impl WarmUp {
                 good_steps: self.done,
             });
         }
-        if (self.reached - target).abs() > MISSED {
-            self.warnings.push(Warning::AcceptanceMissed { target, reached: self.reached });
+        if self.aim_higher() {
+            return Ok(());
+        }
+        let (target, reached) = (self.aim.target, self.reached);
+        if (reached - target).abs() > MISSED {
+            self.warnings.push(Warning::AcceptanceMissed { target, reached });
         }
         let most = self.settings.leapfrog_steps.1;
         if self.adaptive.most_leapfrog_steps.is_some() && most >= self.cap {

@@ -1,6 +1,7 @@
 //! The plan of a warm-up: gather chains that are far out, find scales and step size, learn shape and trajectories, then freeze them
 //! and tune the step size.
 
+mod aim;
 mod checkpoint;
 mod gather;
 mod measure;
@@ -11,7 +12,7 @@ mod shape;
 
 use serde::{Deserialize, Serialize};
 
-use self::gather::Gather;
+use self::{aim::Aim, gather::Gather};
 use super::{
     Adaptation, Adaptive, Settings, Trial, Warning,
     dual_averaging::{Bracket, DualAveraging, correction},
@@ -89,6 +90,7 @@ enum Stage {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WarmUp {
     adaptive: Adaptive,
+    aim: Aim,
     chains: usize,
     most_steps: u64,
     keeps_strays: bool,
@@ -160,6 +162,7 @@ impl WarmUp {
         take_scales(&mut settings, &start);
         Self {
             adaptive,
+            aim: Aim::new(adaptive.target_acceptance),
             chains,
             most_steps: plan.most_steps,
             keeps_strays: plan.keeps_strays,
@@ -275,6 +278,7 @@ impl WarmUp {
             Stage::Measure => {
                 self.note_moves(&trial);
                 self.acceptance_sum += trial.acceptance;
+                self.aim.failed += trial.failed;
                 if self.of_stage >= self.measure_steps() {
                     self.judge(&trial.energies)?;
                 }
@@ -301,7 +305,8 @@ impl WarmUp {
             least_leapfrog_steps: self.settings.leapfrog_steps.0,
             most_leapfrog_steps: self.settings.leapfrog_steps.1,
             inverse_mass: self.settings.inverse_mass.clone(),
-            target_acceptance: self.adaptive.target_acceptance,
+            target_acceptance: self.aim.target,
+            raised_from: Some(self.adaptive.target_acceptance).filter(|&asked| asked != self.aim.target),
             reached_acceptance: self.reached,
             measured_steps: self.measured_steps,
             relocated: self.relocated,
@@ -316,9 +321,9 @@ impl WarmUp {
     }
 
     fn enter(&mut self, stage: Stage) {
-        (self.stage, self.of_stage, self.acceptance_sum, self.measured_moves) = (stage, 0, 0.0, 0);
+        (self.stage, self.of_stage, self.acceptance_sum, self.measured_moves, self.aim.failed) = (stage, 0, 0.0, 0, 0);
         if stage == Stage::Shape {
-            self.step = DualAveraging::new(self.settings.step_size, self.adaptive.target_acceptance);
+            self.step = DualAveraging::new(self.settings.step_size, self.aim.target);
         }
     }
 

@@ -16,7 +16,7 @@ impl WarmUp {
         if !learns || self.of_stage.is_multiple_of(2) {
             return;
         }
-        let limit = (IDLE.ln() / (1.0 - self.adaptive.target_acceptance).ln()).ceil() as u32;
+        let limit = (IDLE.ln() / (1.0 - self.aim.target).ln()).ceil() as u32;
         let is_far = !self.uses_grad && self.window.outlying().1 > 0.0;
         if is_far || self.idle.iter().any(|&idle| idle >= limit) {
             let step = if self.uses_grad { 2 } else { 1 };

@@ -1,8 +1,6 @@
 //! The stage that looks for scales and a step size: scales from the chains as they stand, the step size by doubling and halving.
 
-use super::{
-    Adaptive, LEAST_STEP, MOST_STEP, SEARCH_LEAPFROG_STEPS, SEARCH_WINDOW, Stage, Trial, WarmUp, correction, take_scales,
-};
+use super::{LEAST_STEP, MOST_STEP, SEARCH_LEAPFROG_STEPS, SEARCH_WINDOW, Stage, Trial, WarmUp, correction, take_scales};
 use crate::adapt::{mass::Spread, trajectory::Trajectory};
 
 /// While scales are looked for, a part of the target acceptance is enough: far out, where energies are large, their rounding in f32
@@ -13,8 +11,7 @@ const ENOUGH: f64 = 128.0;
 
 impl WarmUp {
     pub(super) fn search(&mut self, trial: &Trial) {
-        let Adaptive { target_acceptance: target, order, .. } = self.adaptive;
-        let target = SEARCH_PART * target;
+        let (target, order) = (SEARCH_PART * self.aim.target, self.adaptive.order);
         if self.rescue.is_none() {
             let factor = correction(trial.acceptance, target, order);
             self.settings.step_size = (self.settings.step_size * factor).clamp(LEAST_STEP, MOST_STEP);

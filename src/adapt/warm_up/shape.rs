@@ -39,7 +39,7 @@ impl WarmUp {
                 self.trajectory = Trajectory::new(length, self.chains);
                 let step_size = self.step.averaged();
                 self.enter(Stage::Tune);
-                self.step = DualAveraging::new(step_size, self.adaptive.target_acceptance);
+                self.step = DualAveraging::new(step_size, self.aim.target);
                 self.settings.step_size = step_size;
             } else {
                 self.turn_window();

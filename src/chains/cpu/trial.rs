@@ -25,6 +25,7 @@ impl Adapting for CpuChains {
         let slices = self.slice(first, 1, &epochs, false, None);
         let acceptance = slices.iter().map(|slice| slice.acceptance).sum::<f64>();
         let accepted = slices.iter().map(|slice| slice.accepted > 0).collect();
+        let failed = slices.iter().filter(|slice| slice.failures.is_some()).count() as u64;
         self.count(slices);
         self.clock.steps += 1;
         self.clock.slices += 1;
@@ -36,6 +37,7 @@ impl Adapting for CpuChains {
             energies: self.energies()?,
             acceptance: acceptance / self.setup.chains as f64,
             accepted,
+            failed,
             growth: self.states.iter().map(|state| state.growth as f32).collect(),
         })
     }

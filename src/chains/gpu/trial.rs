@@ -37,6 +37,7 @@ impl Adapting for GpuChains {
             energies: Vec::with_capacity(chains),
             acceptance: 0.0,
             accepted: Vec::with_capacity(chains),
+            failed: 0,
             growth: Vec::with_capacity(chains),
         };
         for (chunk, landing) in self.chunks.iter().zip(&landed) {
@@ -44,6 +45,7 @@ impl Adapting for GpuChains {
             trial.energies.extend_from_slice(watched.energies);
             trial.growth.extend_from_slice(watched.growths);
             trial.accepted.extend(landing.accepted().iter().map(|flags| flags & 0xffff > 0));
+            trial.failed += landing.accepted().iter().map(|flags| u64::from(flags >> 31)).sum::<u64>();
             trial.acceptance += landing.acceptance().iter().map(|&a| f64::from(a)).sum::<f64>() / (65_536.0 * chains as f64);
             for (row, values) in watched.positions.chunks_exact(chunk.chains).enumerate() {
                 let at = row * chains + chunk.first;
