@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::counted::counted;
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -131,7 +133,8 @@ pub enum Error {
     },
     /// The device did not answer in time. The state is that after `good_steps`; another `advance` goes on from there.
     #[error(
-        "the device did not finish within {seconds} s; {good_steps} steps are done. Raise the timeout and call advance again to go on"
+        "the device did not finish within {seconds} s; {} done. Raise the timeout and call advance again to go on",
+        counted(*good_steps, "step")
     )]
     Timeout {
         /// Steps that had been completed and proved.
@@ -141,8 +144,9 @@ pub enum Error {
     },
     /// The driver ended a dispatch of one single step before its end.
     #[error(
-        "the driver of {adapter} does not finish even one step a dispatch (it cuts long loops short); {good_steps} steps are done. Use a \
-         smaller dimension, fewer leapfrog steps, another driver, or Backend::cpu()"
+        "the driver of {adapter} does not finish even one step a dispatch (it cuts long loops short); {} done. Use a smaller dimension, \
+         fewer leapfrog steps, another driver, or Backend::cpu()",
+        counted(*good_steps, "step")
     )]
     CutShort {
         /// Name of the adapter.
@@ -151,7 +155,7 @@ pub enum Error {
         good_steps: u64,
     },
     /// A warm-up found no settings to sample with.
-    #[error("the warm-up found no settings after {good_steps} steps: {why}")]
+    #[error("the warm-up found no settings after {}: {why}", counted(*good_steps, "step"))]
     Adaptation {
         /// What stood in the way, and what to do.
         why: String,
@@ -172,7 +176,7 @@ pub enum Error {
         why: String,
     },
     /// The caller cancelled the run.
-    #[error("the run was cancelled; {good_steps} steps are done. Call advance again to go on")]
+    #[error("the run was cancelled; {} done. Call advance again to go on", counted(*good_steps, "step"))]
     Cancelled {
         /// Steps that had been completed and proved.
         good_steps: u64,

@@ -6,6 +6,7 @@ pub mod adapt;
 mod backend;
 pub mod chains;
 mod check;
+mod counted;
 mod device;
 pub mod diagnose;
 pub mod diffusion;

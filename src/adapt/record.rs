@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chains::FailureRow;
+use crate::{chains::FailureRow, counted::counted};
 
 /// The settings that a warm-up found and froze.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,11 @@ impl fmt::Display for Warning {
             ),
             Self::LeapfrogStepsCapped { most, by_driver } => {
                 let by = if *by_driver { "the driver cuts longer loops short" } else { "the limit of the kernel" };
-                write!(f, "trajectories capped at {most} leapfrog steps ({by}): draws are more correlated than they could be")
+                write!(
+                    f,
+                    "trajectories capped at {} ({by}): draws are more correlated than they could be",
+                    counted((*most).into(), "leapfrog step")
+                )
             }
             Self::ShortTrajectories { length } => write!(
                 f,
@@ -123,12 +127,15 @@ impl fmt::Display for Warning {
             ),
             Self::StrayChains { chains } => write!(
                 f,
-                "{chains} stray chains have energies far above the others': they have not come in from the start, or sit in modes of no \
-                 weight; start closer to the target, or allow more steps (Warmup::at_most)"
+                "{} with energies far above the others', still on the way in from the start, or in modes of no weight; start closer to \
+                 the target, or allow more steps (Warmup::at_most)",
+                counted(*chains, "stray chain")
             ),
             Self::StuckChains { chains, steps } => write!(
                 f,
-                "{chains} stuck chains rejected each of the last {steps} proposals; aim at a higher acceptance (Hmc::adaptive_to)"
+                "{} rejected all of the last {}; aim at a higher acceptance (Hmc::adaptive_to)",
+                counted(*chains, "stuck chain"),
+                counted(*steps, "proposal")
             ),
         }
     }
@@ -137,7 +144,7 @@ impl fmt::Display for Warning {
 impl fmt::Display for Adaptation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { warm_up_steps, step_size, least_leapfrog_steps: least, most_leapfrog_steps: most, .. } = self;
-        write!(f, "  warm-up of {warm_up_steps} steps found step size {step_size:.4}")?;
+        write!(f, "  warm-up of {} found step size {step_size:.4}", counted(*warm_up_steps, "step"))?;
         if *most > 1 {
             write!(f, ", {least} to {most} leapfrog steps")?;
         }
@@ -145,11 +152,11 @@ impl fmt::Display for Adaptation {
         write!(f, ", acceptance {:.3} (aimed at {}{raised})", self.reached_acceptance, self.target_acceptance)?;
         let failed: u64 = self.failures.iter().map(|row| row.count).sum();
         if failed > 0 {
-            write!(f, "; {failed} warm-up failures")?;
+            write!(f, "; {}", counted(failed, "warm-up failure"))?;
         }
         if self.relocated > 0 {
-            let chains = self.relocated;
-            write!(f, "\n  {chains} chains stayed at energies far above the others' and were set to where others stood")?;
+            let chains = counted(self.relocated, "chain");
+            write!(f, "\n  {chains} stayed at energies far above the others', until set to where others stood")?;
         }
         self.warnings.iter().try_for_each(|warning| write!(f, "\n  warning: {warning}"))
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    counted::counted,
     error::positive,
     store::{Sink, Storing},
 };
@@ -132,7 +133,7 @@ impl Collect {
         }
         let [first, end] = self.chains.unwrap_or([0, chains]);
         if first >= end || end > chains {
-            let why = format!("must be at least one of the {chains} chains");
+            let why = format!("must be at least one of {}", counted(chains as u64, "chain"));
             return Err(Error::setting("stored chains", format!("{first}..{end}"), why));
         }
         let ladders = first.div_ceil(rungs)..end.div_ceil(rungs);

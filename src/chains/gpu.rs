@@ -36,6 +36,7 @@ use super::{
 use crate::{
     Error, Gpu, Result, Warmup,
     adapt::{self, Adapted},
+    counted::counted,
     pipelines::Pipelines,
     store::{Sink, Storing},
 };
@@ -228,7 +229,7 @@ impl Collecting for GpuChains {
                 if slice.steps == 1 {
                     return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: self.at.clock.steps });
                 }
-                log::info!("{} cut a dispatch of {} steps short; halving", self.gpu.info().name, slice.steps);
+                log::info!("{} cut a dispatch of {} short; halving", self.gpu.info().name, counted(slice.steps, "step"));
                 self.step_cap = slice.steps / 2;
                 self.at.clock.redone += 1 + slices.len() as u64;
                 slices.clear();

@@ -1,7 +1,7 @@
 //! The last stage: the acceptance is measured, the step size corrected, and what was not reached is named.
 
 use super::{LEAST_STEP, MOST_STEP, SHORT, Stage, Trial, WarmUp, Warning, gather::Levels};
-use crate::{Error, Result, adapt::mass::Spread};
+use crate::{Error, Result, adapt::mass::Spread, counted::counted};
 
 /// Chain transitions that the acceptance reached is measured over, at least.
 const MEASURED: u64 = 4096;
@@ -29,8 +29,9 @@ impl WarmUp {
         if self.measured_moves == 0 {
             return Err(Error::Adaptation {
                 why: format!(
-                    "no chain moved in {} steps, down to a step size of {:.1e}; check the energy and its gradient, or start elsewhere",
-                    self.of_stage, self.settings.step_size
+                    "no chain moved in {}, down to a step size of {:.1e}; check the energy and its gradient, or start elsewhere",
+                    counted(self.of_stage, "step"),
+                    self.settings.step_size
                 ),
                 good_steps: self.done,
             });

@@ -3,18 +3,26 @@
 use std::fmt;
 
 use super::{FailureRow, Report};
-use crate::chains::{Coordinate, Ended, FailedAt, Quantity, Standing};
+use crate::{
+    chains::{Coordinate, Ended, FailedAt, Quantity, Standing},
+    counted::counted,
+};
 
 /// Rows of coordinates shown as text; JSON has them all.
 const SHOWN: usize = 16;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ladder = self.tempering.as_ref().map(|t| format!(" at {} temperatures", t.rungs.len())).unwrap_or_default();
+        let ladder = self
+            .tempering
+            .as_ref()
+            .map(|t| format!(" at {}", counted(t.rungs.len() as u64, "temperature")))
+            .unwrap_or_default();
         writeln!(f, "{}{ladder} on {} in {} dimensions", self.kernel, self.energy, self.dim)?;
         writeln!(f, "  {}", self.adapter)?;
         let device = self.device_seconds.map(|s| format!(", {s:.3} s on the device")).unwrap_or_default();
-        writeln!(f, "  {} chains x {} steps in {:.3} s{device}", self.chains, self.steps, self.wall_seconds)?;
+        let (chains, steps) = (counted(self.chains as u64, "chain"), counted(self.steps, "step"));
+        writeln!(f, "  {chains} x {steps} in {:.3} s{device}", self.wall_seconds)?;
         let redone = if self.slices_redone > 0 {
             format!(" ({} cut short by the driver and run again)", self.slices_redone)
         } else {
@@ -22,8 +30,10 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "  {:.3e} transitions/s, {:.3e} gradients/s, {} slices{redone}",
-            self.transitions_per_second, self.gradients_per_second, self.slices
+            "  {:.3e} transitions/s, {:.3e} gradients/s, {}{redone}",
+            self.transitions_per_second,
+            self.gradients_per_second,
+            counted(self.slices, "slice")
         )?;
         match self.mean_acceptance {
             Some(acceptance) => write!(f, "  mean acceptance {acceptance:.4}")?,
@@ -39,7 +49,7 @@ impl fmt::Display for Report {
         if self.coordinates.is_empty() {
             return self.fmt_failures(f);
         }
-        write!(f, "  {} draws a chain", self.draws)?;
+        write!(f, "  {} a chain", counted(self.draws, "draw"))?;
         match (self.ended, &self.standing) {
             (Some(Ended::Goal), Some(last)) => write!(f, ": the goal is met, last by {last}")?,
             (Some(ended), Some(last)) => {
@@ -94,10 +104,8 @@ impl Report {
         write!(f, "  failures (by the kind of a chain's first one):")?;
         for row in &self.failures {
             let FailureRow { kind, chains, count, first_step, first_chain } = row;
-            write!(
-                f,
-                "\n    {kind:?}: {count} transitions of {chains} chains, first at step {first_step} of chain {first_chain}"
-            )?;
+            let (count, chains) = (counted(*count, "transition"), counted(*chains, "chain"));
+            write!(f, "\n    {kind:?}: {count} of {chains}, first at step {first_step} of chain {first_chain}")?;
         }
         for FailedAt { chain, step, kind, position } in &self.failed_at {
             let shown: Vec<_> = position.iter().take(4).map(|x| format!("{x:.6}")).collect();
