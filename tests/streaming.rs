@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         .both("superchains_share_a_start", superchains_share_a_start)
         .both("what_is_undefined_says_why", what_is_undefined_says_why)
         .both("what_cannot_be_trusted_is_named", what_cannot_be_trusted_is_named)
+        .both("words_are_few_and_right", words_are_few_and_right)
         .both("e_bfmi_of_a_gaussian_is_one", e_bfmi_of_a_gaussian_is_one)
         .both("failures_show_where_they_happened", failures_show_where_they_happened)
         .both("progress_tells_how_far", progress_tells_how_far)
@@ -246,6 +247,25 @@ fn what_cannot_be_trusted_is_named(backend: Backend) {
     assert!(!stable.adaptation.as_ref().unwrap().failures.is_empty(), "{stable}");
     let sd = stable.coordinates[1].sd;
     assert!((sd - 19f64.sqrt()).abs() < 5.0 * stable.coordinates[1].mcse_sd.unwrap(), "{stable}");
+}
+
+/// One chain is no "1 chains", and an error that shows chains does not show all that they are made of.
+fn words_are_few_and_right(backend: Backend) {
+    let mut one = built(backend.chains(gaussian(), Rwm::new(0.5)).count(1));
+    let report = one.collect(Collect::draws(1)).unwrap().to_string();
+    assert!(report.contains("  1 chain x 1 step in ") && report.contains("  1 draw a chain\n"), "{report}");
+    one.advance(1).unwrap();
+    let report = one.report().to_string();
+    assert!(report.contains("  1 chain x 2 steps in "), "{report}");
+
+    let setup = backend.chains(gaussian(), Rwm::new(0.5)).count(3).seed(9);
+    let unbuilt = format!("{setup:?}");
+    let mut chains = built(setup);
+    chains.advance(2).unwrap();
+    for (text, steps) in [(unbuilt, 0), (format!("{chains:?}"), 2)] {
+        let what = format!("kernel: \"rwm\", chains: 3, steps: {steps}, seed: 9, backend: \"");
+        assert!(text.contains("energy: \"gaussian\"") && text.contains(&what) && text.len() < 400, "{text}");
+    }
 }
 
 /// H changes from draw to draw by the difference of two kinetic energies, each of variance d/2, independent where trajectories

@@ -7,6 +7,7 @@ mod trial;
 
 use std::{
     borrow::Cow,
+    fmt,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -37,7 +38,6 @@ use crate::{
 };
 
 /// Chains on the CPU, in f64, in parallel over chains (rayon).
-#[derive(Debug)]
 pub struct CpuChains {
     setup: Setup,
     target: Arc<dyn Energy>,
@@ -70,6 +70,12 @@ fn bytes_a_chain(setup: &Setup) -> u64 {
     let watched = Rows::new(dim, &*setup.kernel).watched();
     let structs = size_of::<State>() + size_of::<Gathered>() + size_of::<Weight>() + size_of::<End>();
     (structs + 8 * (3 * dim + 2 * watched) + 4 * dim) as u64
+}
+
+impl fmt::Debug for CpuChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setup.fmt_as("CpuChains", self.clock.steps, f)
+    }
 }
 
 impl CpuChains {

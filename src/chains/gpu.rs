@@ -12,6 +12,7 @@ mod trial;
 
 use std::{
     collections::VecDeque,
+    fmt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -50,7 +51,6 @@ const WEIGHT_LIMIT: f64 = 1e29;
 ///
 /// The state stands in a ring of three buffers (two where many chunks make a slice): a slice reads one and writes the next, so that a slice which the driver cut
 /// short is discarded by not using what it wrote.
-#[derive(Debug)]
 pub struct GpuChains {
     gpu: Gpu,
     setup: Setup,
@@ -76,6 +76,12 @@ pub struct GpuChains {
     salt: u32,
     /// When the run was last saved, or built.
     saved: Instant,
+}
+
+impl fmt::Debug for GpuChains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setup.fmt_as("GpuChains", self.steps(), f)
+    }
 }
 
 impl GpuChains {

@@ -1,6 +1,7 @@
 //! Everything that defines a run, checked before a device is touched.
 
 use std::{
+    fmt,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -51,13 +52,22 @@ pub struct Setup {
     pub(crate) first_step: u64,
 }
 
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup")
-            .field("target", &self.target)
-            .field("kernel", &self.kernel)
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_as("Setup", self.first_step, f)
+    }
+}
+
+impl Setup {
+    /// Itself, or chains that were built from it, in short: the error of a test shows it.
+    pub(crate) fn fmt_as(&self, name: &str, steps: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("energy", &self.target.name())
+            .field("kernel", &self.kernel.name())
             .field("chains", &self.chains)
+            .field("steps", &steps)
             .field("seed", &self.seed)
+            .field("backend", &self.backend.describe())
             .finish_non_exhaustive()
     }
 }
