@@ -55,8 +55,8 @@ pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
             && word[1..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
     };
     let said = cause.to_string();
-    if let Some((what, _)) = said.split_once(" requires the `naga::valid::Capabilities") {
-        return format!("{what} is not possible here: not every device has that. Compute with f32, i32, u32 and bool");
+    if said.starts_with("Shader requires capability") {
+        return "this is not possible here: not every device has it".into();
     }
     said.split(' ').filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ")
 }
