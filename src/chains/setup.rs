@@ -399,15 +399,7 @@ impl Setup {
             let draws = Draws::new(key(self.seed, Stream::Substeps, step), 0, 0);
             least + (draws.uniform(0) * f64::from(most - least + 1)) as u32
         };
-        Control {
-            step_size: self.kernel.step_size().at(step) as f32,
-            temperature: self.temperature.at(step) as f32,
-            level: match self.kernel.bridge() {
-                Some(bridge) => bridge.at(step) as f32,
-                None => self.kernel.noise_level().map_or(0.0, |s| s.at(step).powi(2)) as f32,
-            },
-            substeps: substeps as f32,
-        }
+        Control::at(&*self.kernel, &self.temperature, substeps, step)
     }
 
     /// The starting momenta, `[dim][chain]`: velocities from N(0, T).

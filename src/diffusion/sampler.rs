@@ -86,7 +86,9 @@ impl Sampler {
         let slots = self.kernel.slots(dim);
         let epochs = Epochs::new(slots);
         let end = self.steps.saturating_add(steps);
-        let controls: Vec<(u64, Control)> = (self.steps..end.min(self.last)).map(|k| (k, control(&*self.kernel, k))).collect();
+        let (kernel, one) = (&*self.kernel, Schedule::Constant(1.0));
+        let temperature = kernel.temperature().unwrap_or(&one);
+        let controls: Vec<_> = (self.steps..end.min(self.last)).map(|k| (k, Control::at(kernel, temperature, 1, k))).collect();
         let (network, weights, seed) = (&self.network, &self.weights, self.seed);
         self.positions.par_chunks_mut(TOGETHER * dim).enumerate().for_each(|(block, positions)| {
             let (mut z, mut inputs, mut layers) = (vec![0.0; dim], Vec::new(), Layers::default());
@@ -110,17 +112,6 @@ impl Sampler {
             }
         });
         self.steps = end;
-    }
-}
-
-/// The numbers of a step, as the engine rounds them.
-fn control(kernel: &dyn Kernel, step: u64) -> Control {
-    let at = |schedule: Option<&Schedule>, else_: f64| schedule.map_or(else_, |schedule| schedule.at(step));
-    Control {
-        step_size: kernel.step_size().at(step) as f32,
-        temperature: at(kernel.temperature(), 1.0) as f32,
-        level: at(kernel.noise_level(), 0.0).powi(2) as f32,
-        substeps: 1.0,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a transition reads, changes and tells.
 
+use super::Kernel;
 use crate::{
+    Schedule,
     energy::{Energy, Params},
     random::Draws,
 };
@@ -17,6 +19,21 @@ pub struct Control {
     pub level: f32,
     /// Leapfrog steps of this transition.
     pub substeps: f32,
+}
+
+impl Control {
+    /// Those of a step of a kernel.
+    pub(crate) fn at(kernel: &dyn Kernel, temperature: &Schedule, substeps: u32, step: u64) -> Self {
+        Self {
+            step_size: kernel.step_size().at(step) as f32,
+            temperature: temperature.at(step) as f32,
+            level: match kernel.bridge() {
+                Some(bridge) => bridge.at(step) as f32,
+                None => kernel.noise_level().map_or(0.0, |s| s.at(step).powi(2)) as f32,
+            },
+            substeps: substeps as f32,
+        }
+    }
 }
 
 /// What can go wrong in a transition. The chain keeps its state; the count is in every report.

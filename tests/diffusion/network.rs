@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ergodic::{
-    Backend, Error, Start,
+    Backend, Chains, Error, Start,
     diffusion::{NoiseNetwork, NoiseSchedule, Sampler, Trainer, Training, log_likelihood},
     energy::{Compose as _, Energy, Gaussian, Params},
     kernel::{Annealed, Mala, Reverse, Ula, Variance},
@@ -24,6 +24,19 @@ fn networks() -> Vec<(&'static str, Arc<dyn Energy>)> {
         ("energy_5", Arc::new(NoiseNetwork::energy(5, &[7, 130], Activation::Softplus, 6).unwrap())),
         ("score_1", Arc::new(NoiseNetwork::new(1, &[8], Activation::Silu, 7).unwrap())),
     ]
+}
+
+/// Advances chains and their twin to each number of steps, and holds their positions together.
+fn keep_together(chains: &mut dyn Chains, sampler: &mut Sampler, steps: impl IntoIterator<Item = u64>, on_gpu: bool) {
+    for step in steps {
+        chains.advance(step - chains.steps()).unwrap();
+        sampler.advance(step - sampler.steps());
+        let (found, expected) = (sampler.positions(), chains.positions().unwrap());
+        let size = expected.iter().fold(1.0f32, |top, x| top.max(x.abs()));
+        let bound = if on_gpu { 1e-4 } else { 1e-6 } * size;
+        let miss = found.iter().zip(&expected).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
+        assert!(miss <= bound, "after {step} steps: {miss:e} of {size:e}");
+    }
 }
 
 pub(crate) fn add(mut suite: Suite) -> Suite {
@@ -254,15 +267,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                     let setup = backend.chains(network.clone(), kernel.clone()).count(300).seed(3).start(kernel.start());
                     let mut chains = setup.build().unwrap();
                     let mut sampler = Sampler::new(network.clone(), kernel, 300, 3).unwrap();
-                    for step in [0, 2, steps, steps + 2] {
-                        chains.advance(step - chains.steps()).unwrap();
-                        sampler.advance(step - sampler.steps());
-                        let (found, expected) = (sampler.positions(), chains.positions().unwrap());
-                        let size = expected.iter().fold(1.0f32, |top, x| top.max(x.abs()));
-                        let bound = if backend.gpu().is_some() { 1e-4 } else { 1e-6 } * size;
-                        let miss = found.iter().zip(&expected).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
-                        assert!(miss <= bound, "after {step} steps: {miss:e} of {size:e}");
-                    }
+                    keep_together(&mut *chains, &mut sampler, [0, 2, steps, steps + 2], backend.gpu().is_some());
                 }
             }
         })
@@ -275,15 +280,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 let setup = backend.chains(network.clone(), kernel.clone()).count(300).seed(3).start(start.clone());
                 let mut chains = setup.build().unwrap();
                 let mut sampler = Sampler::annealed(network, kernel, &start, 300, 3).unwrap();
-                for step in [0, 2, 15] {
-                    chains.advance(step - chains.steps()).unwrap();
-                    sampler.advance(step - sampler.steps());
-                    let (found, expected) = (sampler.positions(), chains.positions().unwrap());
-                    let size = expected.iter().fold(1.0f32, |top, x| top.max(x.abs()));
-                    let bound = if backend.gpu().is_some() { 1e-4 } else { 1e-6 } * size;
-                    let miss = found.iter().zip(&expected).fold(0.0f32, |top, (a, b)| top.max((a - b).abs()));
-                    assert!(miss <= bound, "after {step} steps: {miss:e} of {size:e}");
-                }
+                keep_together(&mut *chains, &mut sampler, [0, 2, 15], backend.gpu().is_some());
             }
             let network = || NoiseNetwork::energy(2, &[8], Activation::Silu, 1).unwrap();
             let annealed = |levels: Vec<f64>| Annealed::new(levels, 2, 0.01);
