@@ -412,7 +412,7 @@ fn banana(backend: &Backend) {
     assert!(failed < 1e-3 && is_right, "{failed}\n{report}");
     assert!(found.raised_from == Some(0.8) && found.target_acceptance > 0.8, "{report}");
     assert!(report.to_string().contains("raised from 0.8"), "{report}");
-    // Too large a target: a number that was given stays, and the report says what is wrong.
+    // Too low a target, and so too large a step size: a number that was given stays, and the report says what is wrong.
     let (report, found, failed, is_right) = run(Hmc::adaptive_to(0.8));
     assert!(failed > 1e-2 && !is_right, "{failed}\n{report}");
     assert_eq!((found.raised_from, found.target_acceptance), (None, 0.8));

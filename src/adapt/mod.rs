@@ -23,7 +23,7 @@ pub(crate) use warm_up::WarmUp;
 pub use warm_up::Warmup;
 
 /// The part of transitions that may fail. Where more do, chains hardly come to the places where that happens, and draws lack them:
-/// "too large a target" in tests/adaptation.rs shows by how much.
+/// "a higher acceptance where trajectories fail" in tests/adaptation.rs shows it.
 pub(crate) const FAILING: f64 = 1e-3;
 
 /// Settings that a warm-up finds, and a kernel runs with.

@@ -20,7 +20,7 @@ pub struct Adaptation {
     pub most_leapfrog_steps: u32,
     /// The inverse masses, one a coordinate: squares of the coordinates' scales.
     pub inverse_mass: Vec<f64>,
-    /// The mean acceptance aimed at.
+    /// The mean acceptance aimed at; where smaller steps were taken since transitions failed, the one that came of these, to three digits.
     pub target_acceptance: f64,
     /// The mean acceptance aimed at first, where it was raised from since too many transitions failed.
     #[serde(default)]

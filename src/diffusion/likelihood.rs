@@ -29,8 +29,8 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Unsupported`] where the energy has no noise levels or no Laplacian; [`Error::Setting`] where `steps` is 0 or above T, or where a
-/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0, or its log-likelihood is not; [`Error::Shape`] where the data are no
-/// multiple of the dimension.
+/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0, or its log-likelihood is not;
+/// [`Error::Shape`] where the data are no multiple of the dimension.
 pub fn log_likelihood(target: &dyn Energy, schedule: &NoiseSchedule, steps: usize, data: &[f32]) -> Result<Vec<f64>> {
     let dim = target.dim();
     let params = target.params();
