@@ -25,7 +25,7 @@ fn draws_add(x: ptr<function, Point>, e: f32) {
         let lane = (*x)[b];
         for (var l = 0u; l < LANES; l++) {
             let i = whole_block(b) * LANES + l;
-            if (i < DIM) { draws[draw_at + i * run.stored_chains] = lane[l]; }
+            if (is_coordinate(b, l)) { draws[draw_at + i * run.stored_chains] = lane[l]; }
         }
     }
     if (is_first()) { draws[draw_at + DIM * run.stored_chains] = e; }

@@ -5,7 +5,7 @@ fn read_point(at: u32, chain: u32, x: ptr<function, Point>) {
         var lane = Lane(0.0);
         for (var l = 0u; l < LANES; l++) {
             let i = whole_block(b) * LANES + l;
-            if (i < DIM) { lane[l] = carry_in[at + i * run.chains + chain]; }
+            if (is_coordinate(b, l)) { lane[l] = carry_in[at + i * run.chains + chain]; }
         }
         (*x)[b] = lane;
     }
@@ -16,7 +16,7 @@ fn write_point(at: u32, chain: u32, x: ptr<function, Point>) {
         let lane = (*x)[b];
         for (var l = 0u; l < LANES; l++) {
             let i = whole_block(b) * LANES + l;
-            if (i < DIM) { carry_out[at + i * run.chains + chain] = lane[l]; }
+            if (is_coordinate(b, l)) { carry_out[at + i * run.chains + chain] = lane[l]; }
         }
     }
 }
@@ -26,7 +26,7 @@ fn read_position(chain: u32, x: ptr<function, Point>) {
         var lane = Lane(0.0);
         for (var l = 0u; l < LANES; l++) {
             let i = whole_block(b) * LANES + l;
-            if (i < DIM) { lane[l] = positions_in[i * run.chains + chain]; }
+            if (is_coordinate(b, l)) { lane[l] = positions_in[i * run.chains + chain]; }
         }
         (*x)[b] = lane;
     }
@@ -37,7 +37,7 @@ fn write_position(chain: u32, x: ptr<function, Point>) {
         let lane = (*x)[b];
         for (var l = 0u; l < LANES; l++) {
             let i = whole_block(b) * LANES + l;
-            if (i < DIM) { positions_out[i * run.chains + chain] = lane[l]; }
+            if (is_coordinate(b, l)) { positions_out[i * run.chains + chain] = lane[l]; }
         }
     }
 }

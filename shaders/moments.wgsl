@@ -98,7 +98,7 @@ fn moment_lane(at: u32, b: u32) -> Lane {
     var lane = Lane(0.0);
     for (var l = 0u; l < LANES; l++) {
         let i = whole_block(b) * LANES + l;
-        if (i < DIM) { lane[l] = carry_in[at + i * run.chains]; }
+        if (is_coordinate(b, l)) { lane[l] = carry_in[at + i * run.chains]; }
     }
     return lane;
 }
@@ -106,7 +106,7 @@ fn moment_lane(at: u32, b: u32) -> Lane {
 fn set_moment_lane(at: u32, b: u32, lane: Lane) {
     for (var l = 0u; l < LANES; l++) {
         let i = whole_block(b) * LANES + l;
-        if (i < DIM) { carry_out[at + i * run.chains] = lane[l]; }
+        if (is_coordinate(b, l)) { carry_out[at + i * run.chains] = lane[l]; }
     }
 }
 

@@ -9,5 +9,8 @@ fn lane_mask(b: u32) -> Lane {
     return Lane(1.0);
 }
 
+// Whether number l of a block is no padding.
+fn is_coordinate(b: u32, l: u32) -> bool { return b * LANES + l < DIM; }
+
 // Block `block` of the parameters from `at` on.
 fn lane_of_params(at: u32, block: u32) -> Lane { return params_from(at + block * LANES); }

@@ -57,7 +57,7 @@ impl Pipelines {
         let module = module(gpu, &program);
         // A start is evaluated once: where programs are long, it had better be compiled soon than run fast.
         let start = match options.software && program.shares() > 1 {
-            true => self::module(gpu, &Program::new(&*target, &*kernel, Options { rolled: true, subgroup: 0, ..options })?),
+            true => self::module(gpu, &Program::new(&*target, &*kernel, Options { rolled: true, ..options })?),
             false => module.clone(),
         };
         let start = compile(gpu, &layout.pipeline, &start, "start")?;

@@ -28,7 +28,7 @@ use message::{cause, place_of_return};
 pub(crate) use message::{render, shader_error};
 use params::{params_text, spread_params_text};
 pub(crate) use spread::Spread;
-use spread::totals_text;
+use spread::{subgroup_text, workgroup_text};
 
 /// WGSL grants a function 8,192 bytes of variables; three positions of f32 fit.
 pub(crate) const MAX_DIM: usize = 8192 / 4 / 3 / 4 * 4;
@@ -132,7 +132,8 @@ pub struct Options {
     pub scheduled: bool,
     /// Write the text as software Vulkan runs it best: few parameters are copied into variables, loops over lanes are written out.
     pub software: bool,
-    /// The size of subgroups, where every one is known to be of neighbours in the workgroup; else 0. Only software asks.
+    /// The size of subgroups, where every one is known to be of neighbours in the workgroup; else 0. Those of one run a chain together
+    /// where they can hold it. Only software asks.
     pub subgroup: usize,
     /// Leave loops over lanes as loops, also where `software` would write them out: slower, but sooner compiled.
     pub rolled: bool,
@@ -148,8 +149,11 @@ pub(crate) fn text_of(target: &dyn Energy) -> Result<String> {
 
 /// The WGSL that every program has.
 pub(crate) fn engine_text() -> String {
-    // Of lanes of two and of four, whole and spread.
-    let shared = contract(1, 1, String::new()).into_iter().chain(contract(3, 2, String::new())).map(|part| part.source);
+    // Of lanes of two and of four, whole and spread over a workgroup and over a subgroup.
+    let contracts = [(1, 1, false), (3, 2, false), (3, 2, true)];
+    let contracts =
+        contracts.into_iter().flat_map(|(dim, shares, in_subgroup)| contract(dim, shares, in_subgroup, String::new()));
+    let shared = contracts.map(|part| part.source);
     let own = [include_str!("../shaders/moments.wgsl"), include_str!("../shaders/main.wgsl")];
     shared.chain(own.into_iter().chain(WATCH).map(str::to_owned)).collect()
 }
@@ -180,9 +184,10 @@ impl Program {
         let rows = Rows::new(dim, kernel);
         let params = kernel_at + kernel.params(dim).len();
         let rungs = kernel.ladder().map_or(1, |ladder| ladder.rungs());
-        let spread = Spread::new(target, kernel);
+        let spread = Spread::new(target, kernel, options.subgroup);
         let shares = spread.shares;
-        let mut header = shape_text(dim, shares, options.rolled);
+        let rolled = options.rolled || !spread.has_constant_loops(dim);
+        let mut header = shape_text(dim, shares, rolled);
         let _ = write!(
             header,
             "const GROUP = {group}u;\nconst KERNEL_AT = {kernel_at}u;\n\
@@ -221,15 +226,14 @@ impl Program {
         );
 
         // Software Vulkan takes minutes to compile a running index into a private copy of many parameters.
-        let unrolled = options.software && dim.div_ceil(shares) <= UNROLLED_DIM;
+        let unrolled = options.software && spread.has_constant_loops(dim);
         let fits = (params + 8 * shares).next_multiple_of(4) <= MAX_UNIFORM;
-        let cached = unrolled && params.div_ceil(shares) <= MAX_CACHED_PARAMS && fits;
-        let subgroup = Some(options.subgroup).filter(|&size| size > 0 && spread.group_chains().is_multiple_of(size));
+        let cached = unrolled && fits && (spread.in_subgroup || params.div_ceil(shares) <= MAX_CACHED_PARAMS);
         header.push_str(&match shares {
             1 => params_text(params, cached),
-            _ => spread_params_text(params, cached, &spread, subgroup),
+            _ => spread_params_text(params, cached, &spread, spread.in_subgroup && !options.rolled),
         });
-        let mut parts = contract(dim, shares, header);
+        let mut parts = contract(dim, shares, spread.in_subgroup, header);
         let energy = parts.len()..parts.len() + composer.parts.len();
         parts.append(&mut composer.parts);
         parts.push(Part::new(kernel.name(), kernel.source()));
@@ -242,10 +246,10 @@ impl Program {
         });
         parts.push(Part::new("main", include_str!("../shaders/main.wgsl")));
         // Of subgroups the header alone knows.
-        let capabilities = if subgroup.is_some() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+        let capabilities = if spread.in_subgroup { Capabilities::SUBGROUP } else { Capabilities::empty() };
         let mut program = parse(&parts, energy, capabilities, |_| Ok(()))?;
         program.expect(&["start", "advance"], bindings(options.store))?;
-        if unrolled && !options.rolled {
+        if options.software && !rolled {
             // Only now, so that mistakes are reported in the text as it was written.
             let text = unroll::unroll(&program.source, lanes(dim).1.div_ceil(shares));
             program = parse(&[Part { name: "program".into(), source: text }], 0..1, capabilities, |_| Ok(()))?;
@@ -301,12 +305,12 @@ pub(crate) fn parse_alone(
     dim: usize,
     inspect: impl FnOnce(&naga::Module) -> Result<()>,
 ) -> Result<naga::Module> {
-    let mut header = shape_text(dim, 1, false);
+    let mut header = shape_text(dim, 1, dim > UNROLLED_DIM);
     header.push_str("const SLOTS = 1u;\nconst GROUP = 64u;\n");
     header.push_str(&params_text(0, false));
     // The text stands first, so that offsets in the module are offsets in the text. WGSL does not care for the order.
     let mut parts = vec![Part::new(name, text)];
-    parts.append(&mut contract(dim, 1, header));
+    parts.append(&mut contract(dim, 1, false, header));
     Ok(parse(&parts, 0..1, Capabilities::empty(), inspect)?.module)
 }
 
@@ -360,7 +364,7 @@ fn shape_text(dim: usize, shares: usize, rolled: bool) -> String {
     let (lanes, blocks) = lanes(dim);
     let tail: Vec<_> = (0..lanes).map(|l| if (blocks - 1) * lanes + l < dim { "1.0" } else { "0.0" }).collect();
     let blocks = blocks.div_ceil(shares);
-    let blocks_expression = if rolled || dim.div_ceil(shares) > UNROLLED_DIM { "run.blocks" } else { "BLOCKS" };
+    let blocks_expression = if rolled { "run.blocks" } else { "BLOCKS" };
     format!(
         "const DIM = {dim}u;\nconst SHARES = {shares}u;\nconst BLOCKS = {blocks}u;\nconst TAIL_MASK = Lane({tail});\n\
          fn blocks() -> u32 {{ return {blocks_expression}; }}\n",
@@ -387,13 +391,14 @@ fn lane_texts(dim: usize) -> [&'static str; 2] {
 }
 
 /// The parts that every energy stands on in a program of chains, and its kernel.
-fn contract(dim: usize, shares: usize, mut header: String) -> Vec<Part> {
+fn contract(dim: usize, shares: usize, in_subgroup: bool, mut header: String) -> Vec<Part> {
     let place = match shares {
         1 => concat!(include_str!("../shaders/whole.wgsl"), include_str!("../shaders/whole_place.wgsl")),
-        _ => include_str!("../shaders/spread.wgsl"),
+        _ if in_subgroup => concat!(include_str!("../shaders/spread.wgsl"), include_str!("../shaders/spread_subgroup.wgsl")),
+        _ => concat!(include_str!("../shaders/spread.wgsl"), include_str!("../shaders/spread_workgroup.wgsl")),
     };
     if shares > 1 {
-        header.push_str(&totals_text(shares));
+        header.push_str(&if in_subgroup { subgroup_text(shares) } else { workgroup_text(shares) });
     }
     let mut parts = points(dim, shares, place, header);
     parts.extend([

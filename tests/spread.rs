@@ -17,8 +17,9 @@ fn wells() -> Arc<dyn Energy> {
     Arc::new(DoubleWell::new(70, 1.0).unwrap())
 }
 
-fn shares(energy: &dyn Energy, kernel: &dyn Kernel) -> usize {
-    Program::new(energy, kernel, Options::default()).unwrap().shares()
+fn shares(energy: &dyn Energy, kernel: &dyn Kernel, subgroup: usize) -> usize {
+    let options = Options { software: subgroup > 0, subgroup, ..Options::default() };
+    Program::new(energy, kernel, options).unwrap().shares()
 }
 
 /// As many invocations as hold at most 32 coordinates each, and one for energies that need all coordinates.
@@ -28,12 +29,53 @@ fn how_many() {
         let wells = || DoubleWell::new(dim, 1.0).unwrap();
         let mixture = Mixture::new(&[1.0; 2], &[vec![0.0; dim], vec![1.0; dim]], &[1.0; 2]).unwrap();
         let sum = wells().plus(Gaussian::standard(dim).mixed_with(0.5, mixture).unwrap()).unwrap();
-        assert_eq!(shares(&wells(), &kernel), expected, "{dim} dimensions");
-        assert_eq!(shares(&sum.scaled(2.0).unwrap(), &kernel), expected, "{dim} dimensions");
+        assert_eq!(shares(&wells(), &kernel, 0), expected, "{dim} dimensions");
+        assert_eq!(shares(&sum.scaled(2.0).unwrap(), &kernel, 0), expected, "{dim} dimensions");
         if dim > 1 {
             let whole = wells().plus(Rosenbrock::new(dim).unwrap()).unwrap();
-            assert_eq!(shares(&whole, &kernel), 1, "{dim} dimensions");
+            assert_eq!(shares(&whole, &kernel, 0), 1, "{dim} dimensions");
         }
+    }
+}
+
+/// As many of a subgroup of eight, or all eight where they can hold the chain; else as without subgroups.
+fn how_many_in_a_subgroup() {
+    let kernel = Rwm::new(0.1);
+    let mixture = |dim: usize, components: usize| {
+        let means: Vec<_> = (0..components).map(|j| vec![j as f64; dim]).collect();
+        Mixture::new(&vec![1.0; components], &means, &vec![1.0; components]).unwrap()
+    };
+    for (dim, expected) in [(32, 1), (33, 2), (70, 4), (130, 8), (512, 8), (520, 32)] {
+        assert_eq!(shares(&DoubleWell::new(dim, 1.0).unwrap(), &kernel, 8), expected, "{dim} dimensions");
+    }
+    for (dim, components, expected) in [(64, 2, 2), (64, 8, 4), (128, 8, 8), (512, 16, 8), (512, 17, 16)] {
+        assert_eq!(shares(&mixture(dim, components), &kernel, 8), expected, "{components} components, {dim} dimensions");
+    }
+    assert_eq!(shares(&DoubleWell::new(680, 1.0).unwrap(), &kernel, 4), 32);
+    assert_eq!(shares(&DoubleWell::new(70, 1.0).unwrap(), &kernel, 1), 4);
+}
+
+/// The positions after one step of a mixture of three, one of whose 3 · dim means may be wrong.
+fn after_a_step(backend: &Backend, dim: usize, wrong: Option<usize>) -> Vec<f32> {
+    let mut means: Vec<_> = (0..3).map(|j| (0..dim).map(|i| 0.1 * ((i + 3 * j) % 5) as f64).collect::<Vec<_>>()).collect();
+    wrong.into_iter().for_each(|at| means[at / dim][at % dim] += 0.1);
+    let mixture = Arc::new(Mixture::new(&[1.0; 3], &means, &[1.0; 3]).unwrap());
+    let setup = backend.chains_of(mixture, Arc::new(Ula::new(1.0))).count(16).seed(3);
+    let mut chains = setup.start(Start::normal(vec![0.0; dim], 1.0)).build().unwrap();
+    chains.advance(1).unwrap();
+    chains.positions().unwrap()
+}
+
+/// Each invocation holds what its blocks need of the parameters: a wrong number in any block of any vector shows.
+fn planted_parameter(gpu: Gpu, dim: usize, every: usize) {
+    let found = after_a_step(&Backend::gpu_of(gpu), dim, None);
+    let miss = |wrong| {
+        let truth = after_a_step(&Backend::cpu(), dim, wrong);
+        found.iter().zip(&truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(miss(None) < 1e-4, "{}", miss(None));
+    for at in (0..3 * dim).step_by(every) {
+        assert!(miss(Some(at)) > 1e-3, "mean {} x[{}]: {}", at / dim, at % dim, miss(Some(at)));
     }
 }
 
@@ -90,6 +132,9 @@ fn escapes(gpu: Gpu, kernel: Arc<dyn Kernel>) {
 fn main() -> std::process::ExitCode {
     Suite::new()
         .test("invocations a chain", how_many)
+        .test("invocations a chain in a subgroup", how_many_in_a_subgroup)
+        .gpu("a wrong parameter of any block is found, 41 dimensions", |gpu| planted_parameter(gpu, 41, 1))
+        .gpu("a wrong parameter of any block is found, 300 dimensions", |gpu| planted_parameter(gpu, 300, 4))
         .gpu("an invocation that is cut short is noticed", cut_short)
         .gpu("ula escapes", |gpu| escapes(gpu, Arc::new(Ula::new(0.01))))
         .gpu("underdamped escapes", |gpu| escapes(gpu, Arc::new(Underdamped::new(0.1, 1.0))))

@@ -33,8 +33,13 @@ impl Composer {
         let call = energy.compose(&mut inner)?;
         // `run.blocks` of the energy: how many blocks there are, as a value that the compiler cannot know.
         let blocks = "fn running_blocks() -> u32 { return BLOCKS + unknown_zero(); }\n";
-        let shape =
-            [&shape_text(energy.dim(), 1, false), blocks, lane_texts(energy.dim())[0], &DIMENSION_PARTS.concat()].concat();
+        let shape = [
+            &shape_text(energy.dim(), 1, energy.dim() > UNROLLED_DIM),
+            blocks,
+            lane_texts(energy.dim())[0],
+            &DIMENSION_PARTS.concat(),
+        ]
+        .concat();
         let texts = std::iter::once(("dimension", shape.as_str()))
             .chain(inner.parts.iter().map(|part| (part.name.as_str(), part.source.as_str())));
         let texts = texts.map(|(name, text)| (name, text.replace("run.blocks", "running_blocks()")));

@@ -30,12 +30,8 @@ pub(super) fn params_text(params: usize, cached: bool) -> String {
 }
 
 /// The same for chains that are run by several invocations each, whose `lane_of_params` is of the own blocks. `uniform`: the buffer is
-/// a uniform one.
-///
-/// Where subgroups are known to be of one share, each of their invocations reads one block of each of the `vectors` of `dim` parameters,
-/// once, and hands it to the others: loads of software Vulkan are gathers of a number a lane.
-pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, subgroup: Option<usize>) -> String {
-    let vectors = &shape.vectors;
+/// a uniform one. `copied`: each keeps what its blocks need of the vectors of parameters in variables.
+pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, copied: bool) -> String {
     let quads = params.div_ceil(4) + 2 * shape.shares;
     let mut text = match uniform {
         false => "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
@@ -46,36 +42,29 @@ pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, s
              fn param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\n"
         ),
     };
-    text += "fn own_lane_of_params(at: u32, block: u32) -> Lane { return params_from(at + whole_block(block) * LANES); }\n";
-    let Some(subgroup) = subgroup.filter(|_| uniform && !vectors.is_empty()) else {
+    if !copied || shape.vectors.is_empty() {
         return text
-            + "fn lane_of_params(at: u32, block: u32) -> Lane { return own_lane_of_params(at, block); }\n\
+            + "fn lane_of_params(at: u32, block: u32) -> Lane { return params_from(at + whole_block(block) * LANES); }\n\
                fn fill_params(local: u32) {}\n";
+    }
+    let of = |i: usize| match uniform {
+        false => format!("params[{i}u + whole_block(b) * LANES]"),
+        // Components with constant names: a load each, not four and a choice.
+        true => format!("params[{}u + whole_block(b)].{}", i / 4, ["x", "y", "z", "w"][i % 4]),
     };
-    // A round is a block for each invocation of a subgroup.
-    let rounds = shape.blocks.div_ceil(subgroup);
-    let slot = |vector: usize, round: usize| vector * rounds + round;
-    let _ = write!(
-        text,
-        "var<private> blocks_of_params: array<Lane, {}>;\nfn fill_params(local: u32) {{\n",
-        vectors.len() * rounds
-    );
-    for (i, at) in vectors.iter().enumerate() {
-        for round in 0..rounds {
-            let block = format!("min(local % {subgroup}u + {}u, BLOCKS - 1u)", round * subgroup);
-            let _ = writeln!(text, "    blocks_of_params[{}] = own_lane_of_params({at}u, {block});", slot(i, round));
-        }
+    let (vectors, blocks) = (&shape.vectors, shape.blocks);
+    let _ = writeln!(text, "var<private> own_params: array<Lane, {}>;\nfn fill_params(local: u32) {{", vectors.len() * blocks);
+    for (vector, at) in vectors.iter().enumerate() {
+        let lane = [0, 1, 2, 3].map(|l| of(at + l)).join(", ");
+        let _ = writeln!(
+            text,
+            "    for (var b = 0u; b < blocks(); b++) {{ own_params[{}u + b] = Lane({lane}); }}",
+            vector * blocks
+        );
     }
-    // WGSL wants the number of an invocation to be a constant; the cases fall away, since each call has a constant block.
-    text += "}\nfn lane_of_params(at: u32, block: u32) -> Lane {\n    var slot = 0u;\n";
-    for (i, at) in vectors.iter().enumerate().skip(1) {
-        let _ = writeln!(text, "    slot = select(slot, {}u, at == {at}u);", slot(i, 0));
+    text += "}\nfn lane_of_params(at: u32, block: u32) -> Lane {\n    var first = 0u;\n";
+    for (vector, at) in vectors.iter().enumerate().skip(1) {
+        let _ = writeln!(text, "    first = select(first, {}u, at == {at}u);", vector * blocks);
     }
-    text += "    switch block {\n";
-    for block in 0..shape.blocks {
-        let (round, lane) = (block / subgroup, block % subgroup);
-        let case = if block + 1 < shape.blocks { format!("case {block}u") } else { "default".into() };
-        let _ = writeln!(text, "        {case}: {{ return subgroupBroadcast(blocks_of_params[slot + {round}u], {lane}u); }}");
-    }
-    text + "    }\n}\n"
+    text + "    return own_params[first + block];\n}\n"
 }

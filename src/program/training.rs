@@ -28,7 +28,7 @@ impl Program {
         if software && (dim > UNROLLED_DIM || params > MOST_SOFTWARE_PARAMS || composer.running_index) {
             return Ok(None);
         }
-        let header = shape_text(dim, 1, false)
+        let header = shape_text(dim, 1, dim > UNROLLED_DIM)
             + &format!(
                 "const NOISY = false;\n\
                  fn energy(x: ptr<function, Point>) -> f32 {{ return {energy}; }}\n\

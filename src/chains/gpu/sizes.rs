@@ -15,7 +15,7 @@ pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
     let largest = chunk::largest_bytes_a_chain(rows);
     let limits = gpu.device().limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    let group_chains = Spread::new(&*setup.target, &*setup.kernel).group_chains() as u64;
+    let group_chains = Spread::new(&*setup.target, &*setup.kernel, gpu.subgroup()).group_chains() as u64;
     let groups = u64::from(limits.max_compute_workgroups_per_dimension);
     // Each dispatch costs a chain some ten steps' time on software Vulkan: fewer chains a submission leave time for more steps.
     let worth = if gpu.is_software() { MOST_IN_SOFTWARE } else { u64::MAX };
