@@ -1,17 +1,17 @@
 //! Flow-contrastive estimation: an energy and its normaliser learned against a flow that learns to look like the data.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Flow, Pass, Training,
     descent::means,
-    pair::{Pair, narrow, wide},
+    pair::{Pair, wide},
+    view::{Seen, View, log_densities},
 };
 use crate::{
     Backend, Error, Result,
     energy::{Energy, Sum},
     error::{finite, points},
-    random::{Draws, Stream, key},
     rbm::{sigmoid, softplus},
     train::{Noise, Optimizer, Trainable},
 };
@@ -79,6 +79,9 @@ pub struct Contrastive {
     /// Of the batch's noise, the points of the cover.
     covering: usize,
 }
+
+/// Updates that a flow that stays is asked for at once: enough to keep threads busy, and a few hundred kilobytes.
+const AHEAD: u64 = 16;
 
 /// What an update saw.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -175,36 +178,47 @@ impl Contrastive {
     /// update); errors of the device.
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Contest> {
         points("data", self.pair.flow.dim(), data)?;
-        let [value, accuracy] = means(updates, || self.update(data))?;
+        // Within the pool, where work is handed round at once; from outside, each of an update's passes would wait for threads to wake.
+        let [value, accuracy] = rayon::scope(|_| {
+            let (until, mut ahead) = (self.updates() + updates, VecDeque::new());
+            means(updates, || {
+                let seen = match ahead.pop_front() {
+                    Some(seen) => seen,
+                    None => {
+                        ahead = self.look(data, until)?;
+                        ahead.pop_front().unwrap_or_default()
+                    }
+                };
+                self.update(&seen)
+            })
+        })?;
         Ok(Contest { value, accuracy })
     }
 
-    fn update(&mut self, data: &[f32]) -> Result<[f64; 2]> {
-        let (count, seed) = (self.settings.training.batch, self.settings.training.seed);
-        let data = self.settings.training.draw(self.pair.flow.dim(), data, self.updates());
-        let cover = self.cover();
-        let flow = self.pair.flow.clone();
-        let drawn = flow.sample_in::<f32>(count - self.covering, seed, self.updates())?;
-        let draws = narrow(&drawn.positions);
-        let of = |flow: &Flow, x: &[f32]| flow.log_density_in::<f32>(&wide(x));
-        // log f: of data, of the flow's draws, of the cover's.
-        let log_flow = [of(&flow, &data), drawn.log_densities, of(&flow, &cover)].concat();
+    /// What the updates from now on, and before that one, are to see: of a flow that stays several, else the one that comes.
+    fn look(&self, data: &[f32], until: u64) -> Result<VecDeque<Seen>> {
+        let now = self.updates();
+        let most = if self.settings.flow_goal == FlowGoal::Fixed { AHEAD } else { 1 };
+        let view = View { settings: &self.settings, flow: &self.pair.flow, covering: self.covering };
+        view.look(data, now..until.min(now + most))
+    }
 
+    fn update(&mut self, Seen { data, draws, cover, log_flow, log_noise }: &Seen) -> Result<[f64; 2]> {
+        let count = self.settings.training.batch;
         self.pair.set_params()?;
         let goal = self.settings.flow_goal;
-        let mut energies = self.pair.energies(&[&data, &draws, &cover])?;
+        let mut energies = self.pair.energies(&[data, draws, cover])?;
         if let Some(base) = &self.pair.base {
             // A flow that stays is q₀ still.
             let densities = match goal {
                 FlowGoal::Fixed => log_flow.clone(),
-                _ => [of(base, &data), of(base, &draws), of(base, &cover)].concat(),
+                _ => log_densities(base, &[data, draws, cover]),
             };
             energies.iter_mut().zip(densities).for_each(|(e, q)| *e -= q);
         }
-        let log_noise = self.log_noise(&[&data, &draws, &cover], &log_flow);
         let c = self.log_normalizer();
         let ratios = |log_q: &[f64]| energies.iter().zip(log_q).map(|(e, q)| q + e + c).collect::<Vec<_>>();
-        let (of_noise, of_flow) = (ratios(&log_noise), ratios(&log_flow));
+        let of_noise = ratios(log_noise);
         let (on_data, on_noise) = of_noise.split_at(count);
         let n = count as f64;
         let value = -on_data.iter().map(|&u| softplus(u)).chain(on_noise.iter().map(|&u| softplus(-u))).sum::<f64>() / n;
@@ -223,10 +237,13 @@ impl Contrastive {
             Some(self.pair.step_energy(value, values, &[of_constant])?)
         };
         if goal != FlowGoal::Fixed && of_the_flow != Some(false) {
-            let of_data = flow.inverse_in_training(&wide(&data))?;
-            let drawn = flow.forward_in_training(&flow.base(count - self.covering, seed, self.updates())?)?;
+            let (flow, seed) = (self.pair.flow.clone(), self.settings.training.seed);
+            let of_data = flow.inverse_in_training(&wide(data))?;
             let grad = match goal {
-                FlowGoal::Contest => contest(&of_data, &drawn, &of_flow, &self.pulls(&draws)?)?,
+                FlowGoal::Contest => {
+                    let drawn = flow.forward_in_training(&flow.base(count - self.covering, seed, self.updates())?)?;
+                    contest(&of_data, &drawn, &ratios(log_flow), &self.pulls(draws)?)?
+                }
                 _ => of_data.reverse_density(&vec![-n.recip(); count])?.params,
             };
             let (moved, descent) = self.pair.flow_descent.step(flow.params(), value, &grad)?;
@@ -250,27 +267,6 @@ impl Contrastive {
         Ok(pulls)
     }
 
-    /// The cover's points of this update, `[dim][point]`.
-    fn cover(&self) -> Vec<f32> {
-        let Some((_, cover)) = &self.settings.cover else { return Vec::new() };
-        let key = key(self.settings.training.seed, Stream::Loss, self.updates());
-        let points: Vec<_> = (0..self.covering).map(|p| cover.draw(&Draws::new(key, p as u32, 0))).collect();
-        (0..cover.dim()).flat_map(|i| points.iter().map(move |point| point[i])).collect()
-    }
-
-    /// log q of all points, from parts `[dim][point]` each and their log f.
-    fn log_noise(&self, parts: &[&[f32]], log_flow: &[f64]) -> Vec<f64> {
-        let Some((_, cover)) = &self.settings.cover else { return log_flow.to_vec() };
-        let dim = cover.dim();
-        let share = self.covering as f64 / self.settings.training.batch as f64;
-        let point = |part: &[f32], p: usize| (0..dim).map(|i| part[i * part.len() / dim + p].into()).collect::<Vec<f64>>();
-        let points = parts.iter().flat_map(|part| (0..part.len() / dim).map(move |p| point(part, p)));
-        let log_q = |(f, x): (&f64, Vec<f64>)| {
-            let (f, g) = ((1.0 - share).ln() + f, share.ln() + cover.ln_q(&x));
-            f.max(g) + (f.min(g) - f.max(g)).exp().ln_1p()
-        };
-        log_flow.iter().zip(points).map(log_q).collect()
-    }
 }
 
 /// The gradient of V by the flow's parameters, from log f/p on data and on draws, and ∇(−log p) on draws.

@@ -22,6 +22,7 @@ mod pair;
 mod pass;
 mod proposal;
 mod variational;
+mod view;
 
 pub use adversarial::{Adversarial, Adversary, Phases};
 pub use contrastive::{Contest, Contrast, Contrastive, FlowGoal};

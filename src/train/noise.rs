@@ -112,6 +112,9 @@ impl Noise {
                     };
                     [weights[j].ln() + (0..x.len()).map(of).sum::<f64>(), 0.0, 0.0]
                 };
+                if weights.len() == 1 {
+                    return term(0)[0];
+                }
                 let terms: Vec<_> = (0..weights.len()).map(term).collect();
                 -LogSumExp::new(&terms).jet()[0]
             }

@@ -111,6 +111,7 @@ pub(super) fn add(suite: Suite) -> Suite {
             assert!((bound - truth).abs() < 0.02, "−F = {bound}, ln Z = {truth}");
         })
         .test("resumed equals uninterrupted, against a flow", resumed)
+        .test("updates asked for one by one, against a flow that stays", one_by_one)
         .test("contests that cannot be are refused", refused)
 }
 
@@ -265,6 +266,21 @@ fn resumed() {
     half.advance(&data, 10).unwrap();
     assert_eq!(half.flow(), whole.flow());
     assert_eq!(half.energy().unwrap().params(), whole.energy().unwrap().params());
+}
+
+/// Against a flow that stays several updates are prepared at once: each as it is alone.
+fn one_by_one() {
+    let (data, cpu) = (data(), Backend::cpu());
+    let cover = Some((0.1, Noise::normal([0.0; 2], [3.0]).unwrap()));
+    let settings = Contrast { cover, correction: true, ..settings(FlowGoal::Fixed, 0.02) };
+    let new = || Contrastive::new(&cpu, Arc::new(Quadratic::start()), 0.0, Flow::new(2, 4, 4, 1).unwrap(), settings.clone());
+    let (mut whole, mut parts) = (new().unwrap(), new().unwrap());
+    let seen = whole.advance(&data, 40).unwrap();
+    let each: Vec<_> = (0..40).map(|_| parts.advance(&data, 1).unwrap()).collect();
+    assert_eq!(parts.energy().unwrap().params(), whole.energy().unwrap().params());
+    assert_eq!(parts.log_normalizer(), whole.log_normalizer());
+    assert_eq!(seen.value, each.iter().map(|seen| seen.value).sum::<f64>() / 40.0);
+    assert!(each.windows(2).all(|two| two[0].value != two[1].value), "an update saw the points of another");
 }
 
 fn refused() {
