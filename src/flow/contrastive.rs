@@ -266,7 +266,6 @@ impl Contrastive {
         }
         Ok(pulls)
     }
-
 }
 
 /// The gradient of V by the flow's parameters, from log f/p on data and on draws, and ∇(−log p) on draws.
