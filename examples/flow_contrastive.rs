@@ -37,8 +37,8 @@ const TRIAL: u64 = 50;
 const COVER: f64 = 0.5;
 /// Points that the noise is judged by.
 const JUDGES: usize = 20_000;
-/// Share of points told rightly from which on it is the flow's turn.
-const TOLD: f64 = 0.52;
+/// Share of points told rightly from which on it is the flow's turn; of the cover's points most are, whatever the flow.
+const TOLD: f64 = 0.7;
 /// Half the side of the panels, and of the box of quadrature.
 const HALF: f64 = 5.0;
 /// Cells a side of the grids of quadrature for curves; for figures three times as many.
