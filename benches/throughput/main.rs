@@ -55,6 +55,8 @@ struct Arguments {
 
 /// Timed runs of a row, at the least.
 const RUNS: usize = 5;
+/// Of rows that are compared with each other: single runs vary by more than such rows may differ.
+const COMPARED_RUNS: usize = 15;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -151,8 +153,12 @@ fn measure(cases: &[Case], places: &[(Place, Peak)]) -> Result<Vec<Vec<Row>>> {
             }
         }
     }
-    while !runners.iter().all(|(_, runner, _)| runner.is_done(RUNS)) {
-        for (_, runner, _) in runners.iter_mut().filter(|(_, runner, _)| !runner.is_done(RUNS)) {
+    let is_done = |runner: &Runner| {
+        let is_compared = cases.len() > 1 && runner.place().threads().is_none();
+        runner.is_done(if is_compared { COMPARED_RUNS } else { RUNS })
+    };
+    while !runners.iter().all(|(_, runner, _)| is_done(runner)) {
+        for (_, runner, _) in runners.iter_mut().filter(|(_, runner, _)| !is_done(runner)) {
             runner.run()?;
         }
     }
