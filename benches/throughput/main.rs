@@ -153,12 +153,11 @@ fn measure(cases: &[Case], places: &[(Place, Peak)]) -> Result<Vec<Vec<Row>>> {
             }
         }
     }
-    let is_done = |runner: &Runner| {
-        let is_compared = cases.len() > 1 && runner.place().threads().is_none();
-        runner.is_done(if is_compared { COMPARED_RUNS } else { RUNS })
-    };
+    let is_compared = |runner: &Runner| cases.len() > 1 && runner.place().threads().is_none();
+    let is_done = |runner: &Runner| runner.is_done(if is_compared(runner) { COMPARED_RUNS } else { RUNS });
     while !runners.iter().all(|(_, runner, _)| is_done(runner)) {
-        for (_, runner, _) in runners.iter_mut().filter(|(_, runner, _)| !is_done(runner)) {
+        // Those that are compared take part in every round, also where one of them began anew.
+        for (_, runner, _) in runners.iter_mut().filter(|(_, runner, _)| is_compared(runner) || !is_done(runner)) {
             runner.run()?;
         }
     }

@@ -23,6 +23,9 @@ pub(crate) struct Row {
     /// Of every chain in each run.
     pub(crate) steps: u64,
     pub(crate) runs: usize,
+    /// Seconds a transition of each run.
+    #[serde(skip)]
+    pub(crate) costs: Vec<f64>,
     /// Of one run.
     pub(crate) seconds: f64,
     pub(crate) seconds_min: f64,
@@ -71,6 +74,7 @@ impl Row {
             chains: case.chains,
             steps: runner.steps(),
             runs: runner.seconds().len(),
+            costs: runner.seconds().iter().map(|seconds| seconds / transitions).collect(),
             seconds,
             seconds_min,
             seconds_max,

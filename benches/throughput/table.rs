@@ -2,7 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::{case::Move, measure::Place, peak::Peak, row::Row};
+use crate::{
+    case::Move,
+    measure::{Place, spread},
+    peak::Peak,
+    row::Row,
+};
 
 /// One line about a device.
 pub(crate) fn peak(place: &Place, peak: &Peak) -> String {
@@ -84,14 +89,20 @@ fn cell(row: &Row) -> String {
     format!("{rate:>7}{mark} {range:<15} {:>5.1} % {:>8.3}", 100.0 * row.fraction_of_peak, row.first_sample_seconds)
 }
 
-/// How much the cost of a transition varies with the number of chains, from 2^14 to 2^20 in two dimensions.
+/// How much the cost of a transition varies with the number of chains, from 2^14 to 2^20 in two dimensions: medians over the rounds of
+/// its ratio to the mean of a round, since these machines run at one speed now and at another later.
 fn flatness(rows: &[Row]) -> String {
     let mut text = String::new();
     for of in rows.iter().filter(|row| row.backend == "gpu" && row.dim == 2 && row.chains == 1 << 20) {
         let same = |row: &&Row| (row.backend, row.dim, row.energy, row.kernel) == ("gpu", 2, of.energy, of.kernel);
-        let large = rows.iter().filter(same).filter(|row| row.chains >= 1 << 14);
-        let rates: Vec<_> = large.map(|row| row.transitions_per_second).collect();
-        let (least, most) = rates.iter().fold((f64::INFINITY, 0f64), |(a, b), &rate| (a.min(rate), b.max(rate)));
+        let large: Vec<_> = rows.iter().filter(same).filter(|row| row.chains >= 1 << 14).collect();
+        // The last rounds are those that all sizes took part in.
+        let rounds = large.iter().map(|row| row.costs.len()).min().unwrap_or(0);
+        let cost = |row: &Row, round: usize| row.costs[row.costs.len() - rounds + round];
+        let mean = |round| large.iter().map(|row| cost(row, round)).sum::<f64>() / large.len() as f64;
+        let relative = |row: &Row| spread(&(0..rounds).map(|round| cost(row, round) / mean(round)).collect::<Vec<_>>())[0];
+        let (least, most) =
+            (large.iter().map(|row| relative(row))).fold((f64::INFINITY, 0f64), |(a, b), x| (a.min(x), b.max(x)));
         let kernel: Move = of.kernel;
         let _ = writeln!(
             text,
