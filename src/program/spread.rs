@@ -42,7 +42,8 @@ impl Spread {
         self.in_subgroup || dim.div_ceil(self.shares) <= UNROLLED_DIM
     }
 
-    /// Invocations of a workgroup. Neighbours are the same share of at least eight chains, as many as software runs in one vector.
+    /// Invocations of a workgroup. Where they show each other their parts in its memory, neighbours are the same share of at least eight
+    /// chains, as many as software runs in one vector.
     pub(crate) fn group(&self) -> usize {
         (8 * self.shares).max(64)
     }
