@@ -276,7 +276,7 @@ impl Task {
 fn main() -> Result<()> {
     let CommandLine { options, flow: then } = CommandLine::parse();
     let backend = options.open()?;
-    let (points, flow_updates, updates) = if options.quick { (500_000, 1_000, 2_000) } else { (4_000_000, 2_000, 10_000) };
+    let (points, flow_updates, updates) = if options.quick { (2_000_000, 2_000, 10_000) } else { (4_000_000, 3_000, 30_000) };
     let data = Toy::Pinwheel.draw(points, options.seed)?;
     let (_, standard) = data.standardized()?;
     let (mean, sd) = (standard.mean, standard.sd);
