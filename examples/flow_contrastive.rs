@@ -344,7 +344,7 @@ fn main() -> Result<()> {
         .samples(task.data.points(), &truth)
         .axes("data", &format!("{} points", thousands(points)));
     for (row, run) in [&fixed, &learned].into_iter().enumerate() {
-        let whole = if run.flow_updates > 0 { ", its cover included" } else { "" };
+        let whole = if run.flow_updates > 0 { " with cover" } else { "" };
         let (title, says) = (format!("noise: {}", run.noise), format!("KL(data || noise) {:.3}{whole}", run.kl_of_noise));
         shown(&mut picture.panel(1, row, range, range), &run.flow, 0.0, &truth).axes(&title, &says);
         let says = format!("KL {:.3}; ln Z off by {:.3}", run.kl, run.log_normalizer - run.ln_z);
@@ -390,5 +390,5 @@ fn curves(picture: &mut Picture, runs: [&Run; 2]) {
     for (run, colour) in runs.into_iter().zip(COLOURS) {
         panel.line(&run.values, 3.0, colour, 0.95);
     }
-    panel.axes("value of the contest", "by seconds; −1.386 of noise as the data");
+    panel.axes("value of the contest", "by seconds; −1.386 at the least");
 }
