@@ -185,8 +185,9 @@ impl Contrastive {
                 let seen = match ahead.pop_front() {
                     Some(seen) => seen,
                     None => {
-                        ahead = self.look(data, until)?;
-                        ahead.pop_front().unwrap_or_default()
+                        let (seen, others) = self.look(data, until)?;
+                        ahead = others;
+                        seen
                     }
                 };
                 self.update(&seen)
@@ -195,12 +196,12 @@ impl Contrastive {
         Ok(Contest { value, accuracy })
     }
 
-    /// What the updates from now on, and before that one, are to see: of a flow that stays several, else the one that comes.
-    fn look(&self, data: &[f32], until: u64) -> Result<VecDeque<Seen>> {
+    /// What the update that comes is to see and, where the flow stays, what several after it are, up to that one.
+    fn look(&self, data: &[f32], until: u64) -> Result<(Seen, VecDeque<Seen>)> {
         let now = self.updates();
         let most = if self.settings.flow_goal == FlowGoal::Fixed { AHEAD } else { 1 };
         let view = View { settings: &self.settings, flow: &self.pair.flow, covering: self.covering };
-        view.look(data, now..until.min(now + most))
+        view.look(data, now, until.min(now + most))
     }
 
     fn update(&mut self, Seen { data, draws, cover, log_flow, log_noise }: &Seen) -> Result<[f64; 2]> {

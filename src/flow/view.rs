@@ -1,6 +1,6 @@
 //! What an update of a contest sees: points of data and of noise, with the noise's density.
 
-use std::{collections::VecDeque, ops::Range};
+use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
@@ -24,7 +24,7 @@ pub(super) struct View<'a> {
 }
 
 /// The points of an update, `[dim][point]` each, and in this order log f of the flow and log q of the noise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
     pub(super) data: Vec<f32>,
     pub(super) draws: Vec<f32>,
@@ -34,12 +34,15 @@ pub(super) struct Seen {
 }
 
 impl View<'_> {
-    /// What these updates see, by the flow as it is. Each depends on its number alone, whatever others are asked for beside it.
+    /// What an update sees and what those after it see, up to that one, by the flow as it is. Each depends on its number alone, whatever
+    /// others are asked for beside it.
     ///
     /// # Errors
     /// As [`Flow::base`].
-    pub(super) fn look(self, data: &[f32], updates: Range<u64>) -> Result<VecDeque<Seen>> {
-        updates.into_par_iter().map(|update| self.of(data, update)).collect()
+    pub(super) fn look(self, data: &[f32], update: u64, until: u64) -> Result<(Seen, VecDeque<Seen>)> {
+        let others = || (update + 1..until).into_par_iter().map(|other| self.of(data, other)).collect();
+        let (seen, others): (_, Result<_>) = rayon::join(|| self.of(data, update), others);
+        Ok((seen?, others?))
     }
 
     fn of(self, data: &[f32], update: u64) -> Result<Seen> {
