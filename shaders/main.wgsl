@@ -58,7 +58,7 @@ fn start(
     var x: Point;
     var grad: Point;
     read_position(chain, &x);
-    fill_params(local);
+    fill_params();
     noise_variance = run.control.level;
     var e: f32;
     if (USES_GRAD) {
@@ -96,7 +96,7 @@ fn advance(
     let n = run.chains;
     let chain = run.first_chain + index;
 
-    fill_params(local);
+    fill_params();
     var x: Point;
     var grad: Point;
     var momentum: Point;

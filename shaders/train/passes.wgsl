@@ -31,7 +31,7 @@ var<private> column: u32;
 fn begin(id: u32) {
     run = settings;
     column = id;
-    fill_params(0u);
+    fill_params();
 }
 
 fn end(whole: bool) {

@@ -13,7 +13,7 @@ pub(super) fn params_text(params: usize, cached: bool) -> String {
     if !cached {
         return "@group(0) @binding(1) var<storage, read> params: array<f32>;\n\
                 fn param(i: u32) -> f32 { return params[i]; }\n\
-                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params(local: u32) {}\n"
+                fn stored_param(i: u32) -> f32 { return params[i]; }\nfn fill_params() {}\n"
             .into();
     }
     // Whole lanes are read past the last parameter.
@@ -24,7 +24,7 @@ pub(super) fn params_text(params: usize, cached: bool) -> String {
     format!(
         "@group(0) @binding(1) var<uniform> params: array<vec4<f32>, {quads}>;\n\
          var<private> cached_params: array<f32, {n}>;\nfn param(i: u32) -> f32 {{ return cached_params[i]; }}\n\
-         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params(local: u32) {{\n{fill}}}\n",
+         fn stored_param(i: u32) -> f32 {{ return params[i / 4u][i % 4u]; }}\nfn fill_params() {{\n{fill}}}\n",
         n = 4 * quads,
     )
 }
@@ -45,7 +45,7 @@ pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, c
     if !copied || shape.vectors.is_empty() {
         return text
             + "fn lane_of_params(at: u32, block: u32) -> Lane { return params_from(at + whole_block(block) * LANES); }\n\
-               fn fill_params(local: u32) {}\n";
+               fn fill_params() {}\n";
     }
     let of = |i: usize| match uniform {
         false => format!("params[{i}u + whole_block(b) * LANES]"),
@@ -53,7 +53,7 @@ pub(super) fn spread_params_text(params: usize, uniform: bool, shape: &Spread, c
         true => format!("params[{}u + whole_block(b)].{}", i / 4, ["x", "y", "z", "w"][i % 4]),
     };
     let (vectors, blocks) = (&shape.vectors, shape.blocks);
-    let _ = writeln!(text, "var<private> own_params: array<Lane, {}>;\nfn fill_params(local: u32) {{", vectors.len() * blocks);
+    let _ = writeln!(text, "var<private> own_params: array<Lane, {}>;\nfn fill_params() {{", vectors.len() * blocks);
     for (vector, at) in vectors.iter().enumerate() {
         let lane = [0, 1, 2, 3].map(|l| of(at + l)).join(", ");
         let _ = writeln!(
