@@ -7,9 +7,9 @@
 //! costs time to compile, growing with the square of their number, so sums are finished four rows at a time, in a loop that selects them:
 //! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
 //! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows are slower than 32,
-//! having more loads; so are 64 rows, or eight terms a turn, likely since their text outgrows the instruction cache (of the product of a
-//! layer 128 to 128 alone, 44 GFLOP/s become 37, 33 and 31; with no loads at all they would be 70). Mesa 22.3 masks what a loop hands on to
-//! its next turn, so each turn also blends every sum with what it was.
+//! having more loads; so are 64 rows, or eight terms a turn, likely since their text outgrows the instruction cache (in a probe that is
+//! not kept, of the product of a layer 128 to 128 alone, 44 GFLOP/s become 37, 33 and 31; with no loads at all they would be 70). Mesa
+//! 22.3 masks what a loop hands on to its next turn, so each turn also blends every sum with what it was.
 //!
 //! A real GPU wants many invocations of few registers: there a block is of eight rows, every lane loads every weight (which is one load), and
 //! eight invocations share the columns and take a layer's blocks in turn. No such GPU was at hand to tune this by.

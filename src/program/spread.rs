@@ -36,8 +36,8 @@ impl Spread {
         }
     }
 
-    /// Whether loops over the own blocks have a constant trip count: above so many coordinates, software Vulkan takes too long to compile
-    /// them, but for a subgroup, where everything else takes longer still.
+    /// Whether loops over the own blocks have a constant trip count. Written out for many coordinates they take software Vulkan long to
+    /// compile; the shares of a subgroup pay that, up to a limit, since a running index would put what they keep into memory.
     pub(super) fn has_constant_loops(&self, dim: usize) -> bool {
         self.in_subgroup || dim.div_ceil(self.shares) <= UNROLLED_DIM
     }
@@ -57,7 +57,8 @@ impl Spread {
 /// The invocations of a subgroup of `size` that run a chain, if they can hold it: each its coordinates, and as many numbers of each
 /// of `vectors` vectors of parameters.
 fn shares_in_subgroup(dim: usize, vectors: usize, size: usize) -> Option<usize> {
-    /// Numbers of parameters that take long to compile, so that more shares are worth what they cost: they decide and count alike.
+    /// Numbers of parameters that take long to compile: where there are more, it pays to have more shares, although each of them makes
+    /// the chain's decisions anew.
     const LONG: usize = 128;
     /// Coordinates, and numbers of parameters, that take too long.
     const MOST: [usize; 2] = [64, 1024];

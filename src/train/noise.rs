@@ -112,6 +112,7 @@ impl Noise {
                     };
                     [weights[j].ln() + (0..x.len()).map(of).sum::<f64>(), 0.0, 0.0]
                 };
+                // A sum of one is that one, and what covers a flow is asked at each point of each update.
                 if weights.len() == 1 {
                     return term(0)[0];
                 }
