@@ -80,18 +80,34 @@ fn planted_parameter(gpu: Gpu, dim: usize, every: usize) {
     }
 }
 
-/// Two steps of a random walk whose share `slow` goes through 100,000 iterations of a loop, more than llvmpipe grants.
-fn with_a_slow_share(gpu: &Gpu, slow: u32) -> Result<Vec<f32>> {
-    let waste = format!(
-        "var word = chain;
-         if (share == {slow}u) {{ for (var i = 0u; i < 100000u; i++) {{ word = word * 1664525u + step; }} }}
-         if (word == 1u) {{ *e = 0.0; }}
-         return info;"
-    );
-    let kernel = Planted::wgsl(Arc::new(Rwm::new(0.1)), "return info;", &waste);
+/// Two steps of a random walk on the wells, with a text at the end of a transition.
+fn walk_with(gpu: &Gpu, text: &str) -> Result<Vec<f32>> {
+    let kernel = Planted::wgsl(Arc::new(Rwm::new(0.1)), "return info;", &format!("{text}\nreturn info;"));
     let mut chains = Backend::gpu_of(gpu.clone()).chains_of(wells(), kernel).count(100).seed(2).build()?;
     chains.advance(2)?;
     chains.positions()
+}
+
+/// A walk whose share `slow` goes through 100,000 iterations of a loop, more than llvmpipe grants.
+fn with_a_slow_share(gpu: &Gpu, slow: u32) -> Result<Vec<f32>> {
+    let waste = format!(
+        "var word = chain + 2u;
+         if (share == {slow}u) {{ for (var i = 0u; i < 100000u; i++) {{ word = word * 1664525u + step; }} }}
+         if (word == 1u) {{ *e = 0.0; }}"
+    );
+    walk_with(gpu, &waste)
+}
+
+/// Whichever of the invocations of a chain comes to another end than the others, on any driver: none of its results is taken.
+fn other_end(gpu: Gpu) {
+    for other in 0..4 {
+        let found = walk_with(&gpu, &format!("if (share == {other}u) {{ run.canary_steps = 1u; }}"));
+        assert!(
+            matches!(found, Err(Error::CutShort { good_steps: 0, .. })),
+            "share {other}: {:?}",
+            found.map(|_| "not noticed")
+        );
+    }
 }
 
 /// Whichever of the invocations of a chain is cut short: none of its results is taken.
@@ -137,6 +153,7 @@ fn main() -> std::process::ExitCode {
         .gpu("a wrong parameter of any block is found, 41 dimensions", |gpu| planted_parameter(gpu, 41, 1))
         .gpu("a wrong parameter of any block is found, 300 dimensions", |gpu| planted_parameter(gpu, 300, 4))
         .gpu("an invocation that is cut short is noticed", cut_short)
+        .gpu("an invocation that comes to another end is noticed", other_end)
         .gpu("ula escapes", |gpu| escapes(gpu, Arc::new(Ula::new(0.01))))
         .gpu("underdamped escapes", |gpu| escapes(gpu, Arc::new(Underdamped::new(0.1, 1.0))))
         .run()
