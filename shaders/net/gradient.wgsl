@@ -8,7 +8,7 @@ fn activate(layer: Layer, unit: u32, quad: u32, z: Jet, joined: bool, weight: f3
     let row = layer.factors + unit + select(0u, layer.outputs, joined);
     put(row, quad, select(1.0, weight, joined) * a[1]);
     if (!joined) { put(layer.to + unit, quad, a[0]); }
-    return Jet(a[0], vec4<f32>(0.0), vec4<f32>(0.0));
+    return jet_of(a[0]);
 }
 
 // Backwards, from the adjoint of a(z) that of z. Down to the input, the sums themselves.

@@ -11,7 +11,7 @@ fn activate(layer: Layer, unit: u32, quad: u32, z: Jet, joined: bool, weight: f3
     // The adjoints stand after the factors. Those of another layer are known on the way back.
     if (joined) { put(row + layer.outputs * STRIDE + 1u, quad, adjoint * a[1]); }
     put(layer.to + unit * STRIDE, quad, a[0]);
-    return Jet(a[0], vec4<f32>(0.0), vec4<f32>(0.0));
+    return jet_of(a[0]);
 }
 
 // Backwards, from the adjoint of a(z) that of z. Down to the input, the sums themselves.

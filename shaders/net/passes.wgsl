@@ -94,13 +94,17 @@ fn own(row: u32) -> u32 {
 struct Jet {
     value: vec4<f32>,
     slope: vec4<f32>,
-    curvature: vec4<f32>,
+    curvature: vec4<f32>,    // along both directions together
+    second: vec4<f32>,       // the slope along the second direction
 }
+
+fn jet_of(value: vec4<f32>) -> Jet { return Jet(value, vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0)); }
 
 fn store(row: u32, quad: u32, jet: Jet) {
     put(row, quad, jet.value);
     if (PARTS > 1u) { put(row + 1u, quad, jet.slope); }
     if (PARTS > 2u) { put(row + 2u, quad, jet.curvature); }
+    if (PARTS > 3u) { put(row + 3u, quad, jet.second); }
 }
 
 fn put(row: u32, quad: u32, value: vec4<f32>) { work[own(row) + quad] = value; }

@@ -32,7 +32,7 @@ const REVERSE: u32 = 2;
 /// What passes compute, and leave in `work`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
-    /// Jets of so many parts, and from their adjoints those of all layers.
+    /// Jets of so many parts, the fourth being a slope along a second direction, and from their adjoints those of all layers.
     Jets(usize),
     /// An energy and its gradient.
     Gradient,
@@ -43,7 +43,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] = [Self::Jets(1), Self::Jets(2), Self::Jets(3), Self::Gradient, Self::Kept, Self::Along];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Jets(1), Self::Jets(2), Self::Jets(3), Self::Jets(4), Self::Gradient, Self::Kept, Self::Along];
 
     /// Parts that go through the layers at once.
     fn parts(self) -> usize {
@@ -159,7 +160,7 @@ impl Plan {
     fn weights_at(&self, layer: usize, transposed: bool) -> usize {
         let size = |layer, transposed| {
             let shape = self.shape(layer, transposed);
-            if self.is_narrow(layer, transposed) { narrow_size(shape.0) } else { product::size(shape, self.form.rows) }
+            if self.is_narrow(layer, transposed) { narrow_size(shape.0) } else { product::size(shape) }
         };
         let forward = |layers: usize| (0..layers).map(|layer| size(layer, false)).sum::<usize>();
         match transposed {
@@ -179,7 +180,7 @@ impl Plan {
                 let bias = |o: usize| if transposed { 0.0 } else { biases[o] };
                 let shape = self.shape(layer, transposed);
                 match self.is_narrow(layer, transposed) {
-                    false => product::pack(shape, self.form.rows, weight, bias, &mut packed),
+                    false => product::pack(shape, weight, bias, &mut packed),
                     true => pack_narrow(shape, weight, bias, &mut packed),
                 }
             }

@@ -8,8 +8,9 @@
 //! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
 //! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows are slower than 32,
 //! having more loads; so are 64 rows, or eight terms a turn, likely since their text outgrows the instruction cache (in a probe that is
-//! not kept, of the product of a layer 128 to 128 alone, 44 GFLOP/s become 37, 33 and 31; with no loads at all they would be 70). Mesa
-//! 22.3 masks what a loop hands on to its next turn, so each turn also blends every sum with what it was.
+//! not kept, of the product of a layer 128 to 128 alone, 44 GFLOP/s become 37, 33 and 31; with no loads at all they would be 70). Where
+//! jets have more sums a row, blocks have fewer rows for the same reason: 24 of three parts, 16 of four (in that probe 42 and 38 GFLOP/s,
+//! with 32 rows 32 and 33). Mesa 22.3 masks what a loop hands on to its next turn, so each turn also blends every sum with what it was.
 //!
 //! A real GPU wants many invocations of few registers: there a block is of eight rows, every lane loads every weight (which is one load), and
 //! eight invocations share the columns and take a layer's blocks in turn. No such GPU was at hand to tune this by.
@@ -21,15 +22,15 @@ use crate::Gpu;
 
 /// Rows that are stored in a turn.
 pub(super) const STORED: usize = 4;
-/// Lanes that weights are loaded by; a subgroup may be larger.
-const LANES: usize = 8;
+/// Rows of weights that stand together, of which blocks have one or more: one for each lane that loads them (a subgroup may be larger).
+const EIGHT: usize = 8;
 
 /// How the text is written for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Form {
     /// Hand weights round a subgroup; the results do not depend on it.
     pub(super) subgroups: bool,
-    /// Rows of a block.
+    /// Rows of a block, where sums are few.
     pub(super) rows: usize,
     /// Invocations of a workgroup with columns of their own.
     pub(super) across: usize,
@@ -44,7 +45,7 @@ impl Form {
             return Self { subgroups: false, rows: 8, across: 8, shares: 8 };
         }
         let offered = gpu.device().features().contains(wgpu::Features::SUBGROUP);
-        let subgroups = offered && gpu.info().subgroup_min_size >= LANES as u32;
+        let subgroups = offered && gpu.info().subgroup_min_size >= EIGHT as u32;
         Self { subgroups, rows: 32, across: 8, shares: 1 }
     }
 
@@ -58,10 +59,19 @@ impl Form {
         if parts == 1 && self.shares == 1 { 2 } else { 1 }
     }
 
+    /// Rows of a block of products of so many parts: where there are more sums of a row, fewer of them.
+    pub(super) fn product_rows(self, parts: usize) -> usize {
+        match parts {
+            3 => self.rows.min(24),
+            4 => self.rows.min(16),
+            _ => self.rows,
+        }
+    }
+
     /// The head of an entry point.
     pub(super) fn head(self, name: &str) -> String {
         let lane = if self.subgroups { ", @builtin(subgroup_invocation_id) invocation: u32" } else { "" };
-        let own = if self.subgroups { format!("    lane = invocation % {LANES}u;\n") } else { String::new() };
+        let own = if self.subgroups { format!("    lane = invocation % {EIGHT}u;\n") } else { String::new() };
         format!(
             "var<private> lane: u32;\n\n@compute @workgroup_size({})\nfn {name}(@builtin(workgroup_id) group: vec3<u32>, \
              @builtin(local_invocation_index) local: u32{lane}) {{\n{own}",
@@ -70,24 +80,22 @@ impl Form {
     }
 }
 
-/// vec4s of the weights and biases of a layer, in blocks of so many rows.
-pub(super) fn size((inputs, outputs): (usize, usize), rows: usize) -> usize {
-    outputs.div_ceil(rows) * (rows / 4 + inputs.div_ceil(4) * rows)
+/// vec4s of the weights and biases of a layer.
+pub(super) fn size((inputs, outputs): (usize, usize)) -> usize {
+    outputs.div_ceil(EIGHT) * (EIGHT / 4 + inputs.div_ceil(4) * EIGHT)
 }
 
-/// Appends a layer, `weight(output, input)` and `bias(output)`: block by block of rows, `[row]` of the biases, then
-/// `[four inputs][row]`.
+/// Appends a layer, `weight(output, input)` and `bias(output)`: of each eight of its rows `[row]` of the biases, then `[four inputs][row]`.
 pub(super) fn pack(
     (inputs, outputs): (usize, usize),
-    rows: usize,
     weight: impl Fn(usize, usize) -> f32,
     bias: impl Fn(usize) -> f32,
     packed: &mut Vec<f32>,
 ) {
-    for first in (0..outputs).step_by(rows) {
-        packed.extend((first..first + rows).map(|row| if row < outputs { bias(row) } else { 0.0 }));
+    for first in (0..outputs).step_by(EIGHT) {
+        packed.extend((first..first + EIGHT).map(|row| if row < outputs { bias(row) } else { 0.0 }));
         for k in (0..inputs).step_by(4) {
-            for row in first..first + rows {
+            for row in first..first + EIGHT {
                 let value = |k: usize| if row < outputs && k < inputs { weight(row, k) } else { 0.0 };
                 packed.extend([value(k), value(k + 1), value(k + 2), value(k + 3)]);
             }
@@ -102,25 +110,25 @@ pub(super) fn selected(rows: usize, first: usize, tail: &str) -> String {
     })
 }
 
-/// The text of a turn: four terms of all `rows` of a block. `load(row)` is the expression of a row's vec4 (`row` being an expression itself),
-/// and `term(row, weight, part, group)` the text that adds a weight times term `part` of four to the sums of a row in a group of columns.
+/// The text of a turn: four terms of all `rows` of a block. `load(eight, row)` is the expression of the vec4 of a row among the eight that
+/// begin with `eight` (`row` being an expression itself), and `term(row, weight, part, group)` the text that adds a weight times term `part` of four to the sums of a row in a group of columns.
 /// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
 pub(super) fn turn(
     form: Form,
     rows: usize,
-    load: &dyn Fn(&str) -> String,
+    load: &dyn Fn(usize, &str) -> String,
     groups: usize,
     term: &dyn Fn(usize, &str, usize, usize) -> String,
 ) -> String {
     let mut text = String::new();
     for row in 0..rows {
         match form.subgroups {
-            true if row % LANES == 0 => {
-                let _ = writeln!(text, "            let l{} = {};", row / LANES, load(&format!("({row}u + lane)")));
+            true if row % EIGHT == 0 => {
+                let _ = writeln!(text, "            let l{} = {};", row / EIGHT, load(row, "lane"));
             }
             true => {}
             false => {
-                let _ = writeln!(text, "            let r{row} = {};", load(&format!("{row}u")));
+                let _ = writeln!(text, "            let r{row} = {};", load(row / EIGHT * EIGHT, &format!("{}u", row % EIGHT)));
             }
         }
     }
@@ -128,7 +136,7 @@ pub(super) fn turn(
         for row in 0..rows {
             for (part, name) in ["x", "y", "z", "w"].into_iter().enumerate() {
                 let weight = match form.subgroups {
-                    true => format!("subgroupBroadcast(l{}.{name}, {}u)", row / LANES, row % LANES),
+                    true => format!("subgroupBroadcast(l{}.{name}, {}u)", row / EIGHT, row % EIGHT),
                     false => format!("r{row}.{name}"),
                 };
                 let _ = writeln!(text, "            let w{group}_{row}{name} = {weight};");
@@ -146,22 +154,21 @@ fn each((parts, quads): (usize, usize), line: impl Fn(usize, usize) -> String) -
 
 /// A jet of some parts.
 pub(super) fn jet(parts: usize, value: impl Fn(usize) -> String) -> String {
-    let parts = (0..3).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
+    let parts = (0..4).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
     format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
 }
 
 /// The text that begins the sums of a block, with the biases or zero.
 fn begin_sums(form: Form, parts: usize, biased: bool) -> String {
-    let mut text = String::new();
-    for four in 0..if biased { form.rows / 4 } else { 0 } {
-        let load = |at: &str| format!("weights[block + {at}]");
+    let (mut text, rows) = (String::new(), form.product_rows(parts));
+    for four in 0..if biased { rows / 4 } else { 0 } {
         let _ = match form.subgroups {
-            true if four == 0 => writeln!(text, "        let biases = {};", load("lane")),
+            true if four == 0 => writeln!(text, "        let biases = weights[block + lane / 2u * eight + lane % 2u];"),
             true => Ok(()),
-            false => writeln!(text, "        let biases{four} = {};", load(&format!("{four}u"))),
+            false => writeln!(text, "        let biases{four} = weights[block + {}u * eight + {}u];", four / 2, four % 2),
         };
     }
-    for row in 0..form.rows {
+    for row in 0..rows {
         let (four, name) = (row / 4, ["x", "y", "z", "w"][row % 4]);
         let bias = match form.subgroups {
             true => format!("subgroupBroadcast(biases.{name}, {four}u)"),
@@ -198,11 +205,11 @@ fn finish_sums(form: Form, parts: usize, narrow: usize, function: &str) -> Strin
             let _ = writeln!(text, "                let n{name} = {value};");
         }
         for quad in 0..form.quads(parts) {
-            let sums = jet(parts, |part| selected(form.rows, row, &format!("_{part}_{quad}")));
+            let sums = jet(parts, |part| selected(form.product_rows(parts), row, &format!("_{part}_{quad}")));
             let call = format!("{function}(layer, unit{row}, {quad}u, {sums}, joined, {weight})");
             let _ = writeln!(text, "                let z{quad} = {call};");
             for (of, name) in components(narrow) {
-                for (part, value) in ["value", "slope", "curvature"].into_iter().enumerate().take(parts) {
+                for (part, value) in ["value", "slope", "curvature", "second"].into_iter().enumerate().take(parts) {
                     let _ = writeln!(text, "                n{of}_{part}_{quad} += n{name} * z{quad}.{value};");
                 }
             }
@@ -216,7 +223,7 @@ fn finish_sums(form: Form, parts: usize, narrow: usize, function: &str) -> Strin
 /// biases on where there are some, and what is done with them; `joined` says that the next layer is narrow, of at most `narrow` outputs, and
 /// is summed up meanwhile. Returns the turns of its loops.
 pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> String {
-    let (rows, quads) = (form.rows, form.quads(parts));
+    let (rows, quads) = (form.product_rows(parts), form.quads(parts));
     let begin = begin_sums(form, parts, biased);
     let [activate, reverse] = ["activate", "reverse"].map(|function| finish_sums(form, parts, narrow, function));
     let (narrow_begin, narrow_end) = narrow_sums(form, parts, narrow);
@@ -228,13 +235,18 @@ pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> St
             format!("            let x{term} = source + min(4u * k + {term}u, layer.inputs - 1u) * STRIDE * row;\n{rows}")
         })
         .collect();
-    let turn =
-        turn(form, rows, &|row| format!("weights[block + k * {rows}u + {row}]"), parts * quads, &|row, weight, term, group| {
+    let turn = turn(
+        form,
+        rows,
+        &|eight, row| format!("weights[at + {}u * eight + {row}]", eight / EIGHT),
+        parts * quads,
+        &|row, weight, term, group| {
             let (part, quad) = (group / quads, group % quads);
             format!(
                 "            s{row}_{part}_{quad} = fma(vec4<f32>({weight}), t{term}_{part}_{quad}, s{row}_{part}_{quad});\n"
             )
-        });
+        },
+    );
     let shared = narrow_parts(form, parts, narrow);
     format!(
         "{shared}fn apply(layer: Layer, next: Layer, joined: bool) -> u32 {{
@@ -242,10 +254,12 @@ pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> St
     let source = own(layer.source);
     let row = own(layer.source + 1u) - source;
     var turns = 0u;
-    var block = layer.weights_at + share * ({fours}u + quads * {rows}u);
+    // vec4s from eight rows to the next.
+    let eight = {EIGHT}u / 4u + quads * {EIGHT}u;
+    var block = layer.weights_at + share * {eights}u * eight;
 {narrow_begin}    for (var o = share * {rows}u; o < layer.outputs; o += SHARES * {rows}u) {{
-{begin}        block += {fours}u;
-        for (var k = 0u; k < quads; k++) {{
+{begin}        for (var k = 0u; k < quads; k++) {{
+            let at = block + {EIGHT}u / 4u + k * {EIGHT}u;
 {loads}{turn}            turns += 1u;
         }}
         // Two loops, since a branch that is not taken costs as much as one that is.
@@ -256,7 +270,7 @@ pub(super) fn apply(form: Form, parts: usize, narrow: usize, biased: bool) -> St
         for (var stored = 0u; stored < {stored}u - activated; stored++) {{
 {reverse}            turns += 1u;
         }}
-        block += quads * {rows}u + (SHARES - 1u) * ({fours}u + quads * {rows}u);
+        block += SHARES * {eights}u * eight;
     }}
 {narrow_end}    return turns;
 }}
@@ -268,7 +282,7 @@ fn expected_turns(layer: Layer, next: Layer, joined: bool) -> u32 {{
 }}
 
 ",
-        fours = rows / 4,
+        eights = rows / EIGHT,
         stored = rows / STORED,
     )
 }

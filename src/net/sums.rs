@@ -44,7 +44,9 @@ pub(super) fn sum_over_points(form: Form, rows: usize) -> String {
             "            let t{j} = work[place(s.units_at + min(first_unit + {j}u, s.units - 1u) * STRIDE + part, block) + quad];"
         );
     }
-    let row = |row: &str| format!("work[place(s.rows_at + min(first_row + {row}, s.rows - 1u) * STRIDE + part, block) + quad]");
+    let row = |eight: usize, row: &str| {
+        format!("work[place(s.rows_at + min(first_row + {eight}u + {row}, s.rows - 1u) * STRIDE + part, block) + quad]")
+    };
     let turn = turn(form, rows, &row, SUM_COLUMNS / 4, &|row, weight, term, group| {
         let name = ["x", "y", "z", "w"][term];
         let columns = 4 * group..4 * (group + 1);
