@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Gpu, Result,
     energy::Energy,
-    train::{Adjoints, Jets, Order, Passes, check_params, check_points},
+    train::{Adjoints, Jets, Order, Passes, Traces, check_directions, check_params, check_points, side_by_side},
 };
 
 /// Batched passes in f32, the batch being cut where it is larger than the buffers.
@@ -20,9 +20,12 @@ pub(super) struct GpuPasses {
     engine: Engine,
     network: Network,
     confinement: f64,
-    /// Points and directions of the last jets, `[dim][point]`.
+    /// Points and directions of the last jets, `[dim][point]`; second directions where the jets were taken along pairs.
     x: Vec<f32>,
     v: Vec<f32>,
+    second: Vec<f32>,
+    /// Directions of a point, where they go in pairs.
+    directions: usize,
     order: Order,
     held: Held,
 }
@@ -50,13 +53,11 @@ impl GpuPasses {
             confinement: mlp.confinement(),
             x: Vec::new(),
             v: Vec::new(),
+            second: Vec::new(),
+            directions: 0,
             order: Order::Value,
             held: Held::Nothing,
         }
-    }
-
-    fn dim(&self) -> usize {
-        self.network.sizes()[0]
     }
 
     fn batches(&self, points: usize, kind: Kind) -> Result<Vec<Range<usize>>> {
@@ -64,18 +65,102 @@ impl GpuPasses {
         Ok((0..points).step_by(most).map(|first| first..(first + most).min(points)).collect())
     }
 
-    /// Writes what goes into the first layer, x and v, of a batch; what else a unit has is zero. Returns the columns.
-    fn write_input(&mut self, plan: &Plan, x: &[f32], v: &[f32], batch: Range<usize>) -> usize {
+    /// Writes what goes into the first layer of a batch, x and the directions; what else a unit has is zero. Returns the columns.
+    fn write_input(&mut self, plan: &Plan, x: &[f32], [v, second]: [&[f32]; 2], batch: Range<usize>) -> usize {
         let (dim, stride) = (self.dim(), plan.stride);
         let (points, columns) = (x.len() / dim, self.engine.columns(batch.len()));
         let mut rows = vec![0.0; dim * stride * columns];
         for (i, unit) in rows.chunks_exact_mut(stride * columns).enumerate() {
-            for (row, values) in unit.chunks_exact_mut(columns).zip([x, v]).filter(|(_, values)| !values.is_empty()) {
+            for (row, values) in
+                unit.chunks_exact_mut(columns).zip([x, v, &[], second]).filter(|(_, values)| !values.is_empty())
+            {
                 row[..batch.len()].copy_from_slice(&values[i * points..(i + 1) * points][batch.clone()]);
             }
         }
         self.engine.write(plan, columns, plan.input(0), 0, &rows);
         columns
+    }
+
+    /// What the last jets are taken by.
+    fn kind(&self) -> Kind {
+        Kind::Jets(if self.second.is_empty() { self.order as usize + 1 } else { 4 })
+    }
+
+    /// Writes what goes into the first layer of a batch of the last jets. Returns the columns.
+    fn write_batch(&mut self, plan: &Plan, batch: Range<usize>) -> usize {
+        let (x, v, second) = (std::mem::take(&mut self.x), std::mem::take(&mut self.v), std::mem::take(&mut self.second));
+        let columns = self.write_input(plan, &x, [&v, &second], batch);
+        (self.x, self.v, self.second) = (x, v, second);
+        columns
+    }
+
+    /// The parts of the jets of all points.
+    fn forward(&mut self) -> Result<Vec<Vec<f64>>> {
+        let points = self.x.len() / self.dim();
+        self.held = Held::Nothing;
+        let plan = self.engine.plan(self.kind());
+        let batches = self.batches(points, plan.kind)?;
+        let mut parts = vec![Vec::with_capacity(points); plan.stride];
+        for batch in batches.iter().cloned() {
+            let columns = self.write_batch(&plan, batch.clone());
+            let forward = self.engine.through(&plan, columns, 0..self.network.layers());
+            let found = self.engine.run_for_rows(&[forward], columns, plan.output(), plan.stride)?;
+            for (part, found) in parts.iter_mut().zip(found.chunks_exact(columns)) {
+                part.extend(found[..batch.len()].iter().map(|&of| f64::from(of)));
+            }
+        }
+        if batches.len() == 1 {
+            self.held = Held::Jets;
+        }
+        let (c, x, v, second) = (self.confinement, &self.x, &self.v, &self.second);
+        // Of ½ c ‖x‖².
+        let confined = [vec![(0.5 * c, x, x)], vec![(c, x, v)], vec![(c, v, v), (c, second, second)], vec![(c, x, second)]];
+        for (part, terms) in parts.iter_mut().zip(confined) {
+            for (factor, a, b) in terms.into_iter().filter(|(_, _, b)| !b.is_empty()) {
+                part.iter_mut().enumerate().for_each(|(point, of)| *of += factor * dot((a, b), points, point));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The gradient in the parameters from the adjoints of a point's parts.
+    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; 4]) -> Result<Vec<f64>> {
+        let (points, layers) = (self.x.len() / self.dim(), self.network.layers());
+        let held = matches!(self.held, Held::Jets);
+        if !held {
+            self.held = Held::Nothing;
+        }
+        let mut grad = vec![0.0; self.network.params_len()];
+        let plan = self.engine.plan(self.kind());
+        for batch in self.batches(points, plan.kind)? {
+            let columns = self.engine.columns(batch.len());
+            if !held {
+                self.write_batch(&plan, batch.clone());
+            }
+            let mut rows = vec![0.0; plan.stride * columns];
+            for (column, point) in batch.enumerate() {
+                for (part, adjoint) in adjoints(point).into_iter().take(plan.stride).enumerate() {
+                    rows[part * columns + column] = adjoint as f32;
+                }
+            }
+            self.engine.write(&plan, columns, plan.adjoint(layers), 0, &rows);
+            // Not down to the input.
+            let first = if held { layers } else { 0 };
+            let pass = self.engine.through(&plan, columns, first..2 * layers - 1);
+            self.engine.add_param_grad(&plan, columns, &[pass], &mut grad)?;
+            // The bias of the output.
+            if let Some(bias) = grad.last_mut() {
+                *bias += rows[..columns].iter().map(|&adjoint| f64::from(adjoint)).sum::<f64>();
+            }
+        }
+        Ok(grad)
+    }
+
+    fn check_jets(&self) -> Result<usize> {
+        match self.x.len() / self.dim() {
+            0 => Err(Error::Unsupported("there is nothing to reverse: call jets first, after the parameters were set".into())),
+            points => Ok(points),
+        }
     }
 
     /// The gradient in the parameters of the slopes, times their adjoints, at points whose energies and gradients were the last to be
@@ -85,7 +170,7 @@ impl GpuPasses {
         let plan = self.engine.plan(Kind::Along);
         let v: Vec<_> = self.v.iter().zip(slopes.iter().cycle()).map(|(&v, &slope)| (f64::from(v) * slope) as f32).collect();
         let x = std::mem::take(&mut self.x);
-        let columns = self.write_input(&plan, &x, &v, 0..points);
+        let columns = self.write_input(&plan, &x, [&v, &[]], 0..points);
         self.x = x;
         // Of the output, the value has no adjoint and the slope has one.
         let adjoint = [vec![0.0; columns], vec![1.0; columns]].concat();
@@ -97,14 +182,31 @@ impl GpuPasses {
     }
 }
 
-fn kind_of(order: Order) -> Kind {
-    Kind::Jets(order as usize + 1)
+/// Σ aᵢ bᵢ at a point.
+fn dot((a, b): (&[f32], &[f32]), points: usize, point: usize) -> f64 {
+    let rows = (point..a.len()).step_by(points);
+    rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum()
+}
+
+/// Every other direction of each point from `first` on, `[dim][pair][point]`; zero where there is none.
+fn every_other(dim: usize, points: usize, v: &[f32], first: usize) -> Vec<f32> {
+    let directions = v.len() / (dim * points);
+    let pairs = (0..dim).flat_map(|i| (first..directions.next_multiple_of(2)).step_by(2).map(move |direction| (i, direction)));
+    let of = |(i, direction)| match direction < directions {
+        true => v[(i * directions + direction) * points..][..points].to_vec(),
+        false => vec![0.0; points],
+    };
+    pairs.flat_map(of).collect()
 }
 
 impl Passes for GpuPasses {
+    fn dim(&self) -> usize {
+        self.network.sizes()[0]
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("network", self.network.params_len(), params)?;
-        (self.x, self.v, self.held) = (Vec::new(), Vec::new(), Held::Nothing);
+        (self.x, self.v, self.second, self.held) = (Vec::new(), Vec::new(), Vec::new(), Held::Nothing);
         self.engine.set_params(params)
     }
 
@@ -117,7 +219,7 @@ impl Passes for GpuPasses {
         let plan = self.engine.plan(Kind::Kept);
         let batches = self.batches(points, Kind::Kept)?;
         for batch in batches.iter().cloned() {
-            let columns = self.write_input(&plan, x, &[], batch.clone());
+            let columns = self.write_input(&plan, x, [&[], &[]], batch.clone());
             let pass = self.engine.through(&plan, columns, 0..2 * self.network.layers());
             // The energy, then its gradient.
             let found = self.engine.run_for_rows(&[pass], columns, plan.output(), plan.stride * (1 + dim))?;
@@ -139,86 +241,79 @@ impl Passes for GpuPasses {
     }
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let dim = self.dim();
-        let points = check_points(dim, x, v, order)?;
-        (self.x, self.v, self.order) = (x.to_vec(), v.to_vec(), order);
-        let dot = |a: &[f32], b: &[f32], point: usize| {
-            (0..dim).map(|i| f64::from(a[i * points + point]) * f64::from(b[i * points + point])).sum::<f64>()
-        };
+        let points = check_points(self.dim(), x, v, order)?;
+        (self.x, self.v, self.second, self.order) = (x.to_vec(), v.to_vec(), Vec::new(), order);
         if let Held::Gradient { x: at, energies, grads } = &self.held
             && order == Order::Slope
             && at == x
         {
-            let slopes = (0..points).map(|point| dot(grads, v, point)).collect();
+            let slopes = (0..points).map(|point| dot((grads, v), points, point)).collect();
             return Ok(Jets { values: energies.clone(), slopes, ..Jets::default() });
         }
-        self.held = Held::Nothing;
-        let plan = self.engine.plan(kind_of(order));
-        let batches = self.batches(points, plan.kind)?;
-        let mut jets = Jets::default();
-        for batch in batches.iter().cloned() {
-            let columns = self.write_input(&plan, x, v, batch.clone());
-            let forward = self.engine.through(&plan, columns, 0..self.network.layers());
-            let found = self.engine.run_for_rows(&[forward], columns, plan.output(), plan.stride)?;
-            for (column, point) in batch.enumerate() {
-                let value = |part: usize| f64::from(found[part * columns + column]);
-                jets.values.push(value(0) + 0.5 * self.confinement * dot(x, x, point));
-                if order >= Order::Slope {
-                    jets.slopes.push(value(1) + self.confinement * dot(x, v, point));
-                }
-                if order >= Order::Curvature {
-                    jets.curvatures.push(value(2) + self.confinement * dot(v, v, point));
-                }
-            }
-        }
-        if batches.len() == 1 {
-            self.held = Held::Jets;
-        }
-        Ok(jets)
+        let mut parts = self.forward()?.into_iter();
+        let mut next = || parts.next().unwrap_or_default();
+        Ok(Jets { values: next(), slopes: next(), curvatures: next() })
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
-        let points = self.x.len() / self.dim();
-        if points == 0 {
+        adjoints.check(self.check_jets()?)?;
+        if !self.second.is_empty() {
             return Err(Error::Unsupported(
-                "there is nothing to reverse: call jets first, after the parameters were set".into(),
+                "the last call was of traces, whose gradient is another: call traces_param_grad".into(),
             ));
         }
-        adjoints.check(points)?;
         let of_slopes = self.order == Order::Slope && adjoints.values.is_empty() && !adjoints.slopes.is_empty();
-        let held = match &self.held {
-            Held::Gradient { x, .. } if of_slopes && *x == self.x => return self.along(&adjoints.slopes),
-            held => matches!(held, Held::Jets),
-        };
-        if !held {
-            self.held = Held::Nothing;
+        if let Held::Gradient { x, .. } = &self.held
+            && of_slopes
+            && *x == self.x
+        {
+            return self.along(&adjoints.slopes);
         }
-        let mut grad = vec![0.0; self.network.params_len()];
-        let plan = self.engine.plan(kind_of(self.order));
-        for batch in self.batches(points, plan.kind)? {
-            if !held {
-                let (x, v) = (std::mem::take(&mut self.x), std::mem::take(&mut self.v));
-                self.write_input(&plan, &x, &v, batch.clone());
-                (self.x, self.v) = (x, v);
-            }
-            let columns = self.engine.columns(batch.len());
-            let mut rows = vec![0.0; plan.stride * columns];
-            for (column, point) in batch.enumerate() {
-                for (part, adjoint) in adjoints.of(point).into_iter().take(plan.stride).enumerate() {
-                    rows[part * columns + column] = adjoint as f32;
-                }
-            }
-            self.engine.write(&plan, columns, plan.adjoint(self.network.layers()), 0, &rows);
-            let layers = self.network.layers();
-            // Not down to the input.
-            let first = if held { layers } else { 0 };
-            let pass = self.engine.through(&plan, columns, first..2 * layers - 1);
-            self.engine.add_param_grad(&plan, columns, &[pass], &mut grad)?;
-            // The bias of the output.
-            if let Some(bias) = grad.last_mut() {
-                *bias += rows[..columns].iter().map(|&adjoint| f64::from(adjoint)).sum::<f64>();
-            }
+        self.reverse(|point| {
+            let [value, slope, curvature] = adjoints.of(point);
+            [value, slope, curvature, 0.0]
+        })
+    }
+
+    /// Along two directions at once, which share the values and hand on the sum of their curvatures: four parts for six.
+    fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
+        let dim = self.dim();
+        let (points, directions) = check_directions(dim, x, v)?;
+        if directions == 1 {
+            let Jets { slopes, curvatures, .. } = self.jets(x, v, Order::Curvature)?;
+            return Ok(Traces { slopes, curvatures });
         }
-        Ok(grad)
+        self.x = side_by_side(dim, &vec![x; directions.div_ceil(2)]);
+        (self.v, self.second) = (every_other(dim, points, v, 0), every_other(dim, points, v, 1));
+        (self.directions, self.order) = (directions, Order::Curvature);
+        let parts = self.forward()?;
+        let mut curvatures = vec![0.0; points];
+        for of_pairs in parts[2].chunks_exact(points) {
+            curvatures.iter_mut().zip(of_pairs).for_each(|(sum, curvature)| *sum += curvature);
+        }
+        let pairs = parts[1].chunks_exact(points).zip(parts[3].chunks_exact(points));
+        let mut slopes: Vec<_> = pairs.flat_map(|(first, second)| [first, second].concat()).collect();
+        slopes.truncate(directions * points);
+        Ok(Traces { slopes, curvatures })
+    }
+
+    fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
+        let columns = self.check_jets()?;
+        if self.second.is_empty() {
+            adjoints.directions(columns)?;
+            let Traces { slopes, curvatures } = adjoints.clone();
+            return self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() });
+        }
+        // A point has a column for every pair of its directions.
+        let points = columns / self.directions.div_ceil(2);
+        if adjoints.directions(points)? != self.directions {
+            let expected = self.directions * points;
+            return Err(Error::shape("slopes ([direction][point])", expected, adjoints.slopes.len()));
+        }
+        self.reverse(|column| {
+            let (pair, point) = (column / points, column % points);
+            let slope = |direction: usize| adjoints.slopes.get(direction * points + point).copied().unwrap_or(0.0);
+            [0.0, slope(2 * pair), adjoints.curvatures[point], slope(2 * pair + 1)]
+        })
     }
 }

@@ -116,6 +116,10 @@ impl ThreadPasses {
 }
 
 impl Passes for ThreadPasses {
+    fn dim(&self) -> usize {
+        self.network().sizes()[0]
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("network", self.network().params_len(), params)?;
         self.network.weights.set(params);
@@ -124,7 +128,7 @@ impl Passes for ThreadPasses {
     }
 
     fn energy_and_grad(&mut self, x: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
-        let (c, points) = (self.confinement, Points::new(self.network().sizes()[0], x, &[], Order::Value)?);
+        let (c, points) = (self.confinement, Points::new(self.dim(), x, &[], Order::Value)?);
         self.held = false;
         let mut energies = Vec::with_capacity(points.count);
         let mut grads: Vec<_> = x.iter().map(|x| c as f32 * x).collect();
@@ -146,7 +150,7 @@ impl Passes for ThreadPasses {
     }
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let (c, points) = (self.confinement, Points::new(self.network().sizes()[0], x, v, order)?);
+        let (c, points) = (self.confinement, Points::new(self.dim(), x, v, order)?);
         let mut jets = Jets::default();
         for batch in points.batches() {
             let found = self.network.each(batch, |weights, layers, own| {

@@ -38,6 +38,10 @@ impl Parts {
         f64::from(self.params[i])
     }
 
+    fn dim(&self) -> usize {
+        self.parts.first().map_or(0, |(part, _)| part.dim())
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         let own = self.params.len();
         check_params("energy", own + self.parts.iter().map(|(_, params)| params).sum::<usize>(), params)?;
@@ -105,6 +109,10 @@ fn put(adjoints: &mut Adjoints, point: usize, [value, slope, curvature]: [f64; 3
 pub(super) struct SumPasses(pub(super) Parts);
 
 impl Passes for SumPasses {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.0.set_params(params)
     }
@@ -145,6 +153,10 @@ impl ConvexPasses {
 }
 
 impl Passes for ConvexPasses {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.0.set_params(params)
     }
@@ -199,6 +211,10 @@ impl ScaledPasses {
 }
 
 impl Passes for ScaledPasses {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.0.set_params(params)
     }

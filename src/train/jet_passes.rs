@@ -260,6 +260,10 @@ fn grow(gpu: &Gpu, buffer: &mut wgpu::Buffer, label: &str, bytes: u64) -> bool {
 }
 
 impl Passes for JetPasses {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("energy", self.params_len, params)?;
         (self.x, self.v, self.held) = (Vec::new(), Vec::new(), false);

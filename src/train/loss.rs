@@ -1,6 +1,6 @@
 //! Losses: from jets to adjoints.
 
-use super::{Adjoints, Jets, Noise, Order, Passes, negative::Contrastive};
+use super::{Adjoints, Noise, Order, Passes, Traces, negative::Contrastive, side_by_side};
 use crate::{
     Error, Result,
     error::{points, positive, room},
@@ -123,6 +123,9 @@ impl Loss {
     pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
         points("points of the loss", at.dim, at.x)?;
         self.check(at.dim)?;
+        if passes.dim() != at.dim {
+            return Err(Error::shape("dimension of the points", passes.dim(), at.dim));
+        }
         match self {
             Self::Contrastive(contrastive) => contrastive.at(passes, at),
             Self::ImplicitScoreMatching => implicit(passes, at),
@@ -144,51 +147,24 @@ impl At<'_> {
     }
 }
 
-/// Batches, `[dim][point]` each, side by side.
-pub(crate) fn side_by_side(dim: usize, batches: &[&[f32]]) -> Vec<f32> {
-    let row = |i: usize| {
-        batches.iter().flat_map(move |batch| {
-            let n = batch.len() / dim;
-            &batch[i * n..(i + 1) * n]
-        })
-    };
-    (0..dim).flat_map(row).copied().collect()
-}
-
-/// The jets of points of so many coordinates.
-pub(super) fn jets_at(passes: &mut dyn Passes, dim: usize, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-    let jets = passes.jets(x, v, order)?;
-    match x.len() / dim {
-        points if points == jets.values.len() => Ok(jets),
-        points => {
-            Err(Error::shape("points of the passes, whose energy may be of another dimension", points, jets.values.len()))
-        }
-    }
-}
-
 fn plain(loss: f64, grad: Vec<f64>) -> Result<LossAt> {
     Ok(LossAt { loss, grad, by_log_normalizer: 0.0, gap: None })
 }
 
 fn implicit(passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
     let (dim, n) = (at.dim, at.points());
-    let x = side_by_side(dim, &vec![at.x; dim]);
-    // Along direction i of the block i of points.
-    let v: Vec<f32> = (0..dim).flat_map(|i| (0..dim * n).map(move |p| if p / n == i { 1.0 } else { 0.0 })).collect();
-    projected(passes, dim, &x, &v, n)
+    room("directions of a batch", n.saturating_mul(dim), dim.saturating_mul(2 * size_of::<f32>()))?;
+    let directions: Vec<f32> = (0..dim).flat_map(|i| (0..dim * n).map(move |p| if p / n == i { 1.0 } else { 0.0 })).collect();
+    projected(passes, at, &directions, 1.0 / n as f64)
 }
 
-/// ½φ′² − φ″, summed over all points, over n.
-fn projected(passes: &mut dyn Passes, dim: usize, x: &[f32], v: &[f32], n: usize) -> Result<LossAt> {
-    let jets = jets_at(passes, dim, x, v, Order::Curvature)?;
-    let per = 1.0 / n as f64;
-    let loss: f64 = jets.slopes.iter().zip(&jets.curvatures).map(|(slope, curvature)| 0.5 * slope * slope - curvature).sum();
-    let adjoints = Adjoints {
-        slopes: jets.slopes.iter().map(|slope| slope * per).collect(),
-        curvatures: vec![-per; jets.curvatures.len()],
-        ..Adjoints::default()
-    };
-    plain(loss * per, passes.param_grad(&adjoints)?)
+/// ½φ′² − φ″, summed over all points and directions, times a factor.
+fn projected(passes: &mut dyn Passes, at: At<'_>, directions: &[f32], factor: f64) -> Result<LossAt> {
+    let Traces { slopes, curvatures } = passes.traces(at.x, directions)?;
+    let loss = slopes.iter().map(|slope| 0.5 * slope * slope).sum::<f64>() - curvatures.iter().sum::<f64>();
+    let adjoints =
+        Traces { slopes: slopes.iter().map(|slope| slope * factor).collect(), curvatures: vec![-factor; curvatures.len()] };
+    plain(loss * factor, passes.traces_param_grad(&adjoints)?)
 }
 
 fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<LossAt> {
@@ -209,7 +185,7 @@ fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<Loss
     let loss = (0..dim * n).map(|at| 0.5 * (level(at % n) * residual(at)).powi(2)).sum::<f64>() * per;
     // The residual is the direction, held fixed: ∂/∂θ ½‖r‖² = r·∂∇E/∂θ.
     let direction: Vec<_> = (0..dim * n).map(|at| residual(at) as f32).collect();
-    jets_at(passes, dim, &noisy, &direction, Order::Slope)?;
+    passes.jets(&noisy, &direction, Order::Slope)?;
     let slopes = (0..n).map(|point| level(point).powi(2) * per).collect();
     plain(loss, passes.param_grad(&Adjoints { slopes, ..Adjoints::default() })?)
 }
@@ -217,27 +193,39 @@ fn denoising(passes: &mut dyn Passes, at: At<'_>, levels: &[f64]) -> Result<Loss
 fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_reduced: bool) -> Result<LossAt> {
     let (dim, n) = (at.dim, at.points());
     room("projections of a batch", n.saturating_mul(projections), dim.saturating_mul(2 * size_of::<f32>()))?;
-    let sign = |projection: usize, i: usize, point: usize| {
-        let bit = (projection * dim + i) as u32;
-        if at.draws(point).bits(bit / 32)[0] >> (bit % 32) & 1 == 1 { 1.0 } else { -1.0 }
-    };
-    let of = |projection: usize| (0..dim * n).map(|k| sign(projection, k / n, k % n)).collect::<Vec<f32>>();
-    let directions: Vec<_> = (0..projections).map(of).collect();
-    let directions = side_by_side(dim, &directions.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let x = side_by_side(dim, &vec![at.x; projections]);
+    let directions = random_directions(at, projections);
+    let (per, per_random) = (1.0 / n as f64, 1.0 / (n * projections) as f64);
     if !variance_reduced {
-        return projected(passes, dim, &x, &directions, n * projections);
+        return projected(passes, at, &directions, per_random);
     }
     // ½‖∇E‖² by the slopes along the gradient, held fixed.
-    let (per, per_random) = (1.0 / n as f64, 1.0 / (n * projections) as f64);
     let (_, grads) = passes.energy_and_grad(at.x)?;
-    jets_at(passes, dim, at.x, &grads, Order::Slope)?;
+    passes.jets(at.x, &grads, Order::Slope)?;
     let mut grad = passes.param_grad(&Adjoints { slopes: vec![per; n], ..Adjoints::default() })?;
-    let curvatures = jets_at(passes, dim, &x, &directions, Order::Curvature)?.curvatures;
-    let adjoints = Adjoints { curvatures: vec![-per_random; n * projections], ..Adjoints::default() };
-    grad.iter_mut().zip(passes.param_grad(&adjoints)?).for_each(|(sum, of_curvatures)| *sum += of_curvatures);
+    let Traces { slopes, curvatures } = passes.traces(at.x, &directions)?;
+    let adjoints = Traces { slopes: vec![0.0; slopes.len()], curvatures: vec![-per_random; n] };
+    grad.iter_mut().zip(passes.traces_param_grad(&adjoints)?).for_each(|(sum, of_curvatures)| *sum += of_curvatures);
     let squares = grads.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
     plain(0.5 * squares * per - curvatures.iter().sum::<f64>() * per_random, grad)
+}
+
+/// Directions of random signs, `[dim][direction][point]`.
+fn random_directions(at: At<'_>, projections: usize) -> Vec<f32> {
+    let (dim, n) = (at.dim, at.points());
+    let kept = projections;
+    let mut directions = vec![0.0; dim * kept * n];
+    for point in 0..n {
+        let draws = at.draws(point);
+        let sign = |bit: usize| if draws.bits(bit as u32 / 32)[0] >> (bit % 32) & 1 == 1 { 1.0 } else { -1.0 };
+        let of_point = (0..projections).map(|projection| (0..dim).map(|i| sign(projection * dim + i)).collect());
+        let of_point: Vec<Vec<f64>> = of_point.collect();
+        for (direction, v) in of_point.iter().enumerate() {
+            for (i, &v) in v.iter().enumerate() {
+                directions[(i * kept + direction) * n + point] = v as f32;
+            }
+        }
+    }
+    directions
 }
 
 fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {
@@ -247,7 +235,7 @@ fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: 
     let drawn: Vec<_> = (0..noisy).map(|point| noise.draw(&at.draws(point))).collect();
     let drawn: Vec<_> = (0..dim).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
     let x = side_by_side(dim, &[at.x, &drawn]);
-    let jets = jets_at(passes, dim, &x, &[], Order::Value)?;
+    let jets = passes.jets(&x, &[], Order::Value)?;
     let (all, per) = (n + noisy, 1.0 / n as f64);
     let (mut loss, mut by_c) = (0.0, 0.0);
     let mut values = Vec::with_capacity(all);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     Adjoints, Order, Passes, Trainable, check_points,
-    loss::{At, LossAt, jets_at, side_by_side},
+    loss::{At, LossAt},
+    side_by_side,
 };
 use crate::{
     Backend, Error, Result, Schedule, Start,
@@ -112,7 +113,7 @@ impl Contrastive {
     pub(crate) fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
         // What the chains found may be of any size: training goes back from that by itself.
         let (n, m) = (at.points(), check_points(at.dim, at.negatives, &[], Order::Value)?);
-        let jets = jets_at(passes, at.dim, &side_by_side(at.dim, &[at.x, at.negatives]), &[], Order::Value)?;
+        let jets = passes.jets(&side_by_side(at.dim, &[at.x, at.negatives]), &[], Order::Value)?;
         let (of_data, of_model) = jets.values.split_at(n);
         let mean = |values: &[f64], f: fn(f64) -> f64| values.iter().map(|&e| f(e)).sum::<f64>() / values.len() as f64;
         let gap = mean(of_data, |e| e) - mean(of_model, |e| e);

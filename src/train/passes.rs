@@ -2,19 +2,14 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use rayon::prelude::*;
-
-use super::jet_passes::JetPasses;
+use super::{jet_passes::JetPasses, point_passes::PointPasses};
 use crate::{
     Backend, Error, Result,
-    energy::{Call, Energy, Params},
+    energy::{Call, Energy},
     error::all_finite,
     net::Langevin,
     program::Composer,
 };
-
-/// Points that one thread sums up together: sums have a fixed order, so the same parameters come out twice.
-const BATCH: usize = 64;
 
 /// Derivatives of φ(t) = E(x + t v) at t = 0 that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +44,31 @@ pub struct Adjoints {
     pub curvatures: Vec<f64>,
 }
 
+/// Slopes along several directions a point, and curvatures summed up over them; or what a loss changes by with each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Traces {
+    /// v·∇E, `[direction][point]`.
+    pub slopes: Vec<f64>,
+    /// Σ vᵀ∇²E v over the directions, one a point: of an orthonormal basis, the trace of the Hessian.
+    pub curvatures: Vec<f64>,
+}
+
+impl Traces {
+    /// The number of directions.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there is not one curvature for each of so many points, or not one slope for each in each direction.
+    pub fn directions(&self, points: usize) -> Result<usize> {
+        if points == 0 || self.curvatures.len() != points {
+            return Err(Error::shape("curvatures, one a point", points, self.curvatures.len()));
+        }
+        if self.slopes.is_empty() || !self.slopes.len().is_multiple_of(points) {
+            return Err(Error::shape("slopes ([direction][point])", points, self.slopes.len()));
+        }
+        Ok(self.slopes.len() / points)
+    }
+}
+
 impl Adjoints {
     /// Those of one point, zero where there are none.
     pub fn of(&self, point: usize) -> [f64; 3] {
@@ -70,6 +90,9 @@ impl Adjoints {
 
 /// Batched passes over a trainable energy: in f64 a point at a time ([`PointPasses`]), in f32 elsewhere.
 pub trait Passes: Send + Debug {
+    /// Coordinates of a point.
+    fn dim(&self) -> usize;
+
     /// Replaces the parameters; the points of the last [`jets`](Self::jets) are forgotten.
     ///
     /// # Errors
@@ -94,6 +117,32 @@ pub trait Passes: Send + Debug {
     /// # Errors
     /// [`Error::Shape`] where the adjoints are not one a point of that call; errors of the device.
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>>;
+
+    /// Slopes at x, `[dim][point]`, along several directions a point, v, `[dim][direction][point]`, and the sums of their curvatures: as by
+    /// [`jets`](Self::jets) along each, which it may be cheaper than. Keeps what [`traces_param_grad`](Self::traces_param_grad) needs.
+    ///
+    /// # Errors
+    /// As [`energy_and_grad`](Self::energy_and_grad).
+    fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
+        let (points, directions) = check_directions(self.dim(), x, v)?;
+        let jets = self.jets(&side_by_side(self.dim(), &vec![x; directions]), v, Order::Curvature)?;
+        let mut curvatures = vec![0.0; points];
+        for along in jets.curvatures.chunks_exact(points) {
+            curvatures.iter_mut().zip(along).for_each(|(sum, curvature)| *sum += curvature);
+        }
+        Ok(Traces { slopes: jets.slopes, curvatures })
+    }
+
+    /// ∂L/∂params, summed over the points, from ∂L/∂ each number of the last call of [`traces`](Self::traces).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where there are not as many slopes as that call returned, or where the curvatures do not divide them; errors of the
+    /// device.
+    fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
+        let directions = adjoints.directions(adjoints.curvatures.len())?;
+        let (slopes, curvatures) = (adjoints.slopes.clone(), adjoints.curvatures.repeat(directions));
+        self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
+    }
 }
 
 /// A block of parameters: one tensor of a file.
@@ -213,93 +262,23 @@ pub(crate) fn check_points(dim: usize, x: &[f32], v: &[f32], order: Order) -> Re
     Ok(x.len() / dim)
 }
 
-/// The passes over any trainable energy in f64, a point at a time by its jets: the truth that other passes are tested against, and what
-/// the CPU runs where nothing is faster.
-///
-/// A batch is exactly the sum of its points; threads take points in parallel.
-#[derive(Debug)]
-pub struct PointPasses {
-    target: Arc<dyn Trainable>,
-    params: Vec<f32>,
-    wide_params: Vec<f64>,
-    /// Points and directions of the last jets, `[point][dim]`; no directions where only values were asked for.
-    x: Vec<f64>,
-    v: Vec<f64>,
+/// The numbers of points of x, `[dim][point]`, and of directions of v, `[dim][direction][point]`.
+pub(crate) fn check_directions(dim: usize, x: &[f32], v: &[f32]) -> Result<(usize, usize)> {
+    let points = check_points(dim, x, &[], Order::Value)?;
+    if v.is_empty() || !v.len().is_multiple_of(x.len()) {
+        let expected = v.len().div_ceil(x.len()).max(1) * x.len();
+        return Err(Error::shape("directions ([dim][direction][point])", expected, v.len()));
+    }
+    Ok((points, v.len() / x.len()))
 }
 
-impl PointPasses {
-    /// The passes over an energy, with its parameters.
-    pub fn new(target: Arc<dyn Trainable>) -> Self {
-        let params = target.params();
-        let wide_params = params.iter().map(|&p| f64::from(p)).collect();
-        Self { target, params, wide_params, x: Vec::new(), v: Vec::new() }
-    }
-
-    fn direction(&self, point: usize) -> &[f64] {
-        let dim = self.target.dim();
-        self.v.get(point * dim..(point + 1) * dim).unwrap_or(&[])
-    }
-}
-
-/// `[dim][point]` in f32 as `[point][dim]` in f64.
-fn by_point(values: &[f32], dim: usize) -> Vec<f64> {
-    let points = values.len() / dim;
-    (0..values.len()).map(|i| f64::from(values[i % dim * points + i / dim])).collect()
-}
-
-impl Passes for PointPasses {
-    fn set_params(&mut self, params: &[f32]) -> Result<()> {
-        check_params("energy", self.params.len(), params)?;
-        self.params.copy_from_slice(params);
-        self.wide_params = params.iter().map(|&p| f64::from(p)).collect();
-        (self.x, self.v) = (Vec::new(), Vec::new());
-        Ok(())
-    }
-
-    fn energy_and_grad(&mut self, x: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
-        let dim = self.target.dim();
-        let points = check_points(dim, x, &[], Order::Value)?;
-        let (x, params) = (by_point(x, dim), Params::new(&self.params));
-        let mut grads = vec![0.0; x.len()];
-        let work = x.par_chunks(dim).zip(grads.par_chunks_mut(dim));
-        let energies = work.map(|(x, grad)| self.target.energy_and_grad(params, x, grad)).collect();
-        Ok((energies, (0..x.len()).map(|i| grads[i % points * dim + i / points] as f32).collect()))
-    }
-
-    fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let dim = self.target.dim();
-        let points = check_points(dim, x, v, order)?;
-        (self.x, self.v) = (by_point(x, dim), by_point(v, dim));
-        let jet =
-            |point: usize| self.target.jet(&self.wide_params, &self.x[point * dim..][..dim], self.direction(point), order);
-        let jets: Vec<_> = (0..points).into_par_iter().map(jet).collect();
-        let each = |i: usize, wanted: bool| if wanted { jets.iter().map(|jet| jet[i]).collect() } else { Vec::new() };
-        Ok(Jets {
-            values: each(0, true),
-            slopes: each(1, order >= Order::Slope),
-            curvatures: each(2, order == Order::Curvature),
+/// Batches, `[dim][point]` each, side by side.
+pub(crate) fn side_by_side(dim: usize, batches: &[&[f32]]) -> Vec<f32> {
+    let row = |i: usize| {
+        batches.iter().flat_map(move |batch| {
+            let n = batch.len() / dim;
+            &batch[i * n..(i + 1) * n]
         })
-    }
-
-    fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
-        let dim = self.target.dim();
-        adjoints.check(self.x.len() / dim)?;
-        let of_batch = |(batch, points): (usize, &[f64])| {
-            let mut grad = vec![0.0; self.params.len()];
-            for (i, x) in points.chunks(dim).enumerate() {
-                let point = batch * BATCH + i;
-                let given = adjoints.of(point);
-                if given != [0.0; 3] {
-                    self.target.jet_param_grad(&self.wide_params, x, self.direction(point), given, &mut grad);
-                }
-            }
-            grad
-        };
-        let batches: Vec<_> = self.x.par_chunks(BATCH * dim).enumerate().map(of_batch).collect();
-        let mut grad = vec![0.0; self.params.len()];
-        for batch in batches {
-            grad.iter_mut().zip(batch).for_each(|(sum, part)| *sum += part);
-        }
-        Ok(grad)
-    }
+    };
+    (0..dim).flat_map(row).copied().collect()
 }

@@ -6,7 +6,7 @@ use ergodic::{
     Backend, Error, Gpu,
     energy::Energy,
     net::{Activation, Mlp},
-    train::{Adjoints, Jets, Order, Passes, PointPasses, Trainable, passes},
+    train::{Adjoints, Jets, Order, Passes, PointPasses, Traces, Trainable, passes},
     wgpu,
 };
 
@@ -82,11 +82,14 @@ pub(crate) fn add(suite: Suite) -> Suite {
         })
         .test("a fault of one part in ten thousand in any part of the passes on threads is found", || {
             let right = mlp(2, &[20, 20], Activation::Silu, 3);
-            for fault in [Fault::Energy, Fault::Gradient, Fault::Jets(0), Fault::Jets(1), Fault::Jets(2)] {
+            let of_parts = [Fault::Jets(0), Fault::Jets(1), Fault::Jets(2), Fault::Traces(0), Fault::Traces(1)];
+            for fault in [Fault::Energy, Fault::Gradient].into_iter().chain(of_parts) {
                 let mut faulty = Faulty { inner: right.passes_on_threads(), fault };
                 assert!(agree(&mut faulty, &right, 50, ON_THREADS).is_err(), "{fault:?}");
             }
-            for fault in [Fault::Adjoints(0), Fault::Adjoints(1), Fault::Adjoints(2), Fault::LastPoint] {
+            let of_traces = [Fault::TraceAdjoints(0), Fault::TraceAdjoints(1)];
+            let of_jets = [Fault::Adjoints(0), Fault::Adjoints(1), Fault::Adjoints(2), Fault::LastPoint];
+            for fault in of_jets.into_iter().chain(of_traces) {
                 let mut faulty = Faulty { inner: right.passes_on_threads(), fault };
                 assert!(agree(&mut faulty, &right, 50, ON_THREADS).is_err(), "{fault:?}");
             }
@@ -174,14 +177,17 @@ fn other() -> Mlp {
     right.with_params(&params).unwrap()
 }
 
-type Found = ((Vec<f64>, Vec<f32>), Jets, Vec<f64>);
+type Found = ((Vec<f64>, Vec<f32>), Jets, Vec<f64>, Traces, Vec<f64>);
 
 /// All passes over 300 points.
 fn run(passes: &mut dyn Passes) -> Found {
     let (x, v, adjoints) = batch(2, 300);
     let found = passes.energy_and_grad(&x).unwrap();
     let jets = passes.jets(&x, &v, Order::Curvature).unwrap();
-    (found, jets, passes.param_grad(&adjoints).unwrap())
+    let grad = passes.param_grad(&adjoints).unwrap();
+    let traces = passes.traces(&x, &[v.clone(), v].concat()).unwrap();
+    let adjoints = Traces { slopes: adjoints.slopes.repeat(2), curvatures: adjoints.curvatures };
+    (found, jets, grad, traces, passes.traces_param_grad(&adjoints).unwrap())
 }
 
 fn faults(passes: &mut dyn Passes) {
@@ -189,6 +195,14 @@ fn faults(passes: &mut dyn Passes) {
     assert!(matches!(passes.jets(&[0.0; 4], &[0.0; 2], Order::Slope), Err(Error::Shape { .. })));
     assert!(matches!(passes.set_params(&[0.0]), Err(Error::Shape { .. })));
     assert!(passes.param_grad(&Adjoints::default()).is_err());
+    for v in [&[][..], &[0.0; 6]] {
+        assert!(matches!(passes.traces(&[0.0; 4], v), Err(Error::Shape { .. })));
+    }
+    passes.traces(&[0.0; 4], &[0.0; 12]).unwrap();
+    for (slopes, curvatures) in [(0, 2), (3, 2), (6, 0), (2, 2), (4, 2), (4, 4)] {
+        let adjoints = Traces { slopes: vec![1.0; slopes], curvatures: vec![1.0; curvatures] };
+        assert!(matches!(passes.traces_param_grad(&adjoints), Err(Error::Shape { .. })), "{slopes}, {curvatures}");
+    }
     passes.jets(&[0.0; 4], &[], Order::Value).unwrap();
     assert!(matches!(passes.param_grad(&Adjoints { values: vec![1.0; 3], ..Adjoints::default() }), Err(Error::Shape { .. })));
     passes.set_params(&small().params()).unwrap();
@@ -201,6 +215,8 @@ enum Fault {
     Gradient,
     Jets(usize),
     Adjoints(usize),
+    Traces(usize),
+    TraceAdjoints(usize),
     LastPoint,
 }
 
@@ -212,6 +228,10 @@ struct Faulty {
 }
 
 impl Passes for Faulty {
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
     fn set_params(&mut self, params: &[f32]) -> ergodic::Result<()> {
         self.inner.set_params(params)
     }
@@ -240,6 +260,22 @@ impl Passes for Faulty {
             }
         }
         self.inner.param_grad(&adjoints)
+    }
+
+    fn traces(&mut self, x: &[f32], v: &[f32]) -> ergodic::Result<Traces> {
+        let mut traces = self.inner.traces(x, v)?;
+        for (part, all) in [&mut traces.slopes, &mut traces.curvatures].into_iter().enumerate() {
+            all.iter_mut().for_each(|of| *of *= if self.fault == Fault::Traces(part) { 1.0001 } else { 1.0 });
+        }
+        Ok(traces)
+    }
+
+    fn traces_param_grad(&mut self, adjoints: &Traces) -> ergodic::Result<Vec<f64>> {
+        let mut adjoints = adjoints.clone();
+        for (part, all) in [&mut adjoints.slopes, &mut adjoints.curvatures].into_iter().enumerate() {
+            all.iter_mut().for_each(|of| *of *= if self.fault == Fault::TraceAdjoints(part) { 1.0001 } else { 1.0 });
+        }
+        self.inner.traces_param_grad(&adjoints)
     }
 }
 
@@ -291,6 +327,18 @@ fn agree(found: &mut dyn Passes, twin: &Mlp, points: usize, bound: f64) -> Resul
         // The passes over other points in between must not matter.
         found.energy_and_grad(&x[..dim]).unwrap();
         near(&format!("the same again, {order:?}"), &found.param_grad(&adjoints).unwrap(), &b)?;
+    }
+    for directions in 1..=3 {
+        let v: Vec<_> = numbers(dim * directions * points, 6).into_iter().map(|v| v as f32).collect();
+        let (a, b) = (found.traces(&x, &v).unwrap(), truth.traces(&x, &v).unwrap());
+        near(&format!("slopes in {directions} directions"), &a.slopes, &b.slopes)?;
+        near(&format!("sums of curvatures in {directions} directions"), &a.curvatures, &b.curvatures)?;
+        let slopes = numbers(directions * points, 7).into_iter().map(|slope| slope / points as f64).collect();
+        let adjoints = Traces { slopes, curvatures: adjoints.curvatures.clone() };
+        let truth = truth.traces_param_grad(&adjoints).unwrap();
+        near(&format!("their gradient in the parameters, {directions}"), &found.traces_param_grad(&adjoints).unwrap(), &truth)?;
+        found.energy_and_grad(&x[..dim]).unwrap();
+        near(&format!("the same again, {directions}"), &found.traces_param_grad(&adjoints).unwrap(), &truth)?;
     }
     // Slopes at points whose gradients came just before, as denoising score matching wants them: alone, twice, and with the values.
     let slopes = Adjoints { slopes: adjoints.slopes.clone(), ..Adjoints::default() };

@@ -102,6 +102,10 @@ struct FaultyPasses {
 }
 
 impl Passes for FaultyPasses {
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         self.inner.set_params(params)
     }
