@@ -209,16 +209,17 @@ fn sliced(passes: &mut dyn Passes, at: At<'_>, projections: usize, variance_redu
     plain(0.5 * squares * per - curvatures.iter().sum::<f64>() * per_random, grad)
 }
 
-/// Directions of random signs, `[dim][direction][point]`.
+/// Directions of random signs, `[dim][direction][point]`. The loss knows them by Σ v vᵀ alone; so where there are more of them than
+/// coordinates, as many directions as coordinates, which have that same sum, stand for them.
 fn random_directions(at: At<'_>, projections: usize) -> Vec<f32> {
     let (dim, n) = (at.dim, at.points());
-    let kept = projections;
+    let kept = projections.min(dim);
     let mut directions = vec![0.0; dim * kept * n];
     for point in 0..n {
         let draws = at.draws(point);
         let sign = |bit: usize| if draws.bits(bit as u32 / 32)[0] >> (bit % 32) & 1 == 1 { 1.0 } else { -1.0 };
         let of_point = (0..projections).map(|projection| (0..dim).map(|i| sign(projection * dim + i)).collect());
-        let of_point: Vec<Vec<f64>> = of_point.collect();
+        let of_point = if projections > dim { fewer(dim, of_point) } else { of_point.collect() };
         for (direction, v) in of_point.iter().enumerate() {
             for (i, &v) in v.iter().enumerate() {
                 directions[(i * kept + direction) * n + point] = v as f32;
@@ -226,6 +227,26 @@ fn random_directions(at: At<'_>, projections: usize) -> Vec<f32> {
         }
     }
     directions
+}
+
+/// `dim` vectors w of which Σ w wᵀ = Σ v vᵀ: the columns of a Cholesky factor of that sum. The sum of a few vectors is singular at times:
+/// what such a pivot leaves is rounding, and its column zero.
+fn fewer(dim: usize, vectors: impl Iterator<Item = Vec<f64>>) -> Vec<Vec<f64>> {
+    let mut rest = vec![vec![0.0; dim]; dim];
+    for v in vectors {
+        rest.iter_mut().zip(&v).for_each(|(row, vi)| row.iter_mut().zip(&v).for_each(|(sum, vj)| *sum += vi * vj));
+    }
+    let smallest = 1e-9 * rest.iter().enumerate().map(|(i, row)| row[i]).sum::<f64>();
+    let column = |j: usize| {
+        if rest[j][j] <= smallest {
+            return vec![0.0; dim];
+        }
+        let root = rest[j][j].sqrt();
+        let w: Vec<f64> = rest.iter().enumerate().map(|(i, row)| if i < j { 0.0 } else { row[j] / root }).collect();
+        rest.iter_mut().zip(&w).for_each(|(row, wi)| row.iter_mut().zip(&w).for_each(|(left, wk)| *left -= wi * wk));
+        w
+    };
+    (0..dim).map(column).collect()
 }
 
 fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {

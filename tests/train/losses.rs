@@ -33,6 +33,8 @@ pub(crate) fn losses(dim: usize) -> Vec<(&'static str, Loss)> {
         ("dsm on levels", Loss::DenoisingScoreMatching { levels: vec![0.2, 0.5, 1.0] }),
         ("ssm", sliced(3, false)),
         ("ssm, variance reduced", sliced(2, true)),
+        ("ssm, more directions than coordinates", sliced(7, false)),
+        ("the same, variance reduced", sliced(7, true)),
         ("nce", Loss::NoiseContrastive { noise: Noise::normal(vec![0.2; dim], [1.5]).unwrap(), ratio: 2 }),
         ("nce, mixture", Loss::NoiseContrastive { noise: mixture, ratio: 1 }),
         ("nce, box", Loss::NoiseContrastive { noise: Noise::uniform(vec![-2.0; dim], [2.0]).unwrap(), ratio: 3 }),
