@@ -1,5 +1,6 @@
 //! Milliseconds of a training step of the network 2-128-128-1 (SiLU) on a batch of 1,024, Adam included, for four losses, on the CPU's
-//! threads and on the GPU, if there is one; one line of JSON. `benches/peers/networks` runs it in turn with torchebm.
+//! threads and on the GPU, if there is one; one line of JSON. Sliced score matching goes along five directions a point, torchebm's own
+//! number, and along one (`ssm1`). `benches/peers/networks` runs it in turn with torchebm.
 
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use ergodic::{
     Backend,
     energy::Energy,
     net::{Activation, Langevin, Mlp, Walk},
-    train::{Adjoints, Order, Passes},
+    train::{Adjoints, At, Loss, Order, Passes},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -44,44 +45,32 @@ impl Trained {
 
     fn step(&mut self, loss: &str) -> Result<()> {
         let x = self.numbers(2 * BATCH);
-        let share = 1.0 / BATCH as f64;
-        let adjoints = match loss {
-            "cd20" => {
-                self.langevin.set_params(&self.params)?;
-                let first_step = 20 * self.steps as u64;
-                let walk = Walk { step_size: 0.01, temperature: 1.0, steps: 20, seed: 1, first_step, first_chain: 0 };
-                let negative = self.langevin.run(&x, walk)?;
-                ensure!(negative.stopped == 0, "{} chains stopped", negative.stopped);
-                let rows = x.chunks(BATCH).zip(negative.positions.chunks(BATCH));
-                let both: Vec<_> = rows.flat_map(|(data, model)| [data, model].concat()).collect();
-                self.passes.jets(&both, &[], Order::Value)?;
-                let values = (0..2 * BATCH).map(|point| if point < BATCH { share } else { -share }).collect();
-                Adjoints { values, ..Adjoints::default() }
-            }
-            "dsm" => {
-                let noise = self.numbers(2 * BATCH);
-                let noisy: Vec<_> = x.iter().zip(&noise).map(|(x, z)| x + 0.1 * z).collect();
-                let (_, grads) = self.passes.energy_and_grad(&noisy)?;
-                let residual: Vec<_> = grads.iter().zip(&noise).map(|(grad, z)| grad - z / 0.1).collect();
-                self.passes.jets(&noisy, &residual, Order::Slope)?;
-                Adjoints { slopes: vec![share; BATCH], ..Adjoints::default() }
-            }
-            "ssm" | "ism" => {
-                let (x, v): (Vec<f32>, Vec<f32>) = if loss == "ssm" {
-                    let v = self.numbers(2 * BATCH).into_iter().map(f32::signum).collect();
-                    (x, v)
-                } else {
-                    let rows: Vec<_> = x.chunks(BATCH).flat_map(|row| [row, row].concat()).collect();
-                    let v = (0..4 * BATCH).map(|at| if (at / BATCH).is_multiple_of(3) { 1.0 } else { 0.0 }).collect();
-                    (rows, v)
-                };
-                let jets = self.passes.jets(&x, &v, Order::Curvature)?;
-                let slopes = jets.slopes.iter().map(|slope| share * slope).collect();
-                Adjoints { slopes, curvatures: vec![-share; jets.slopes.len()], ..Adjoints::default() }
-            }
+        let of = match loss {
+            "cd20" => return self.contrastive_step(&x),
+            "dsm" => Loss::denoising(0.1),
+            "ssm" => Loss::SlicedScoreMatching { projections: 5, variance_reduced: false },
+            "ssm1" => Loss::SlicedScoreMatching { projections: 1, variance_reduced: false },
+            "ism" => Loss::ImplicitScoreMatching,
             _ => anyhow::bail!("unknown loss {loss}"),
         };
-        let grad = self.passes.param_grad(&adjoints)?;
+        let at = At { x: &x, dim: 2, seed: 1, update: self.steps as u64, log_normalizer: 0.0, negatives: &[] };
+        let grad = of.at(&mut *self.passes, at)?.grad;
+        self.update(&grad)
+    }
+
+    /// Langevin chains from the data, all steps in one call.
+    fn contrastive_step(&mut self, x: &[f32]) -> Result<()> {
+        let share = 1.0 / BATCH as f64;
+        self.langevin.set_params(&self.params)?;
+        let first_step = 20 * self.steps as u64;
+        let walk = Walk { step_size: 0.01, temperature: 1.0, steps: 20, seed: 1, first_step, first_chain: 0 };
+        let negative = self.langevin.run(x, walk)?;
+        ensure!(negative.stopped == 0, "{} chains stopped", negative.stopped);
+        let rows = x.chunks(BATCH).zip(negative.positions.chunks(BATCH));
+        let both: Vec<_> = rows.flat_map(|(data, model)| [data, model].concat()).collect();
+        self.passes.jets(&both, &[], Order::Value)?;
+        let values = (0..2 * BATCH).map(|point| if point < BATCH { share } else { -share }).collect();
+        let grad = self.passes.param_grad(&Adjoints { values, ..Adjoints::default() })?;
         self.update(&grad)
     }
 }
@@ -89,7 +78,7 @@ impl Trained {
 /// The median of each loss.
 fn measure(mlp: &Mlp, on: impl Fn() -> (Box<dyn Passes>, Langevin)) -> Result<serde_json::Value> {
     let mut figures = serde_json::Map::new();
-    for loss in ["cd20", "dsm", "ssm", "ism"] {
+    for loss in ["cd20", "dsm", "ssm", "ssm1", "ism"] {
         let (passes, langevin) = on();
         let mut trained = Trained {
             passes,
