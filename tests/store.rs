@@ -363,6 +363,7 @@ mod zarr {
         suite
             .both("zarr_round_trip", round_trip)
             .both("zarr_of_a_cancelled_run", of_a_cancelled_run)
+            .test("zarr_tells_of_draws_as_they_come", tells_of_draws_as_they_come)
             .test("zarr_errors_name_the_file", errors_name_the_file)
     }
 
@@ -450,6 +451,37 @@ mod zarr {
         let Error::Cancelled { good_steps } = error else { panic!("{error}") };
         let draws = stored(&mut *built(setup()), Collect::draws(good_steps).thin(3));
         assert_eq!(read(&path, "/posterior/x"), (vec![64, good_steps / 3, 3], turned(&draws)));
+    }
+
+    /// A tenth of a second after the last time, and not later than the end, the metadata tells of all draws that are written.
+    fn tells_of_draws_as_they_come() {
+        struct Slow<'a>(Zarr, &'a Path, Vec<[u64; 2]>);
+        impl Sink for Slow<'_> {
+            fn begin(&mut self, shape: &Shape) -> Result<()> {
+                self.0.begin(shape)
+            }
+            fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
+                std::thread::sleep(Duration::from_millis(101));
+                self.0.write(draws)?;
+                let written = draws.last().map_or(0, |draw| draw.step);
+                self.2.push([written, read(self.1, "/posterior/x").0[1]]);
+                Ok(())
+            }
+            fn end(&mut self) -> Result<()> {
+                self.0.end()
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("draws.zarr");
+        let setup = Backend::cpu().chains(gaussian(), Mala::new(0.2)).count(64).slice(Duration::from_micros(1));
+        let mut slow = Slow(Zarr::create(&path).unwrap(), &path, Vec::new());
+        built(setup).collect_into(Collect::draws(5), &mut slow).unwrap();
+        assert!(slow.2.len() > 1, "{:?}", slow.2);
+        assert!(slow.2.iter().all(|[written, told]| written == told), "{:?}", slow.2);
+        let mut quick = Zarr::create(folder.path().join("quick.zarr")).unwrap();
+        let setup = Backend::cpu().chains(gaussian(), Mala::new(0.2)).count(64);
+        built(setup).collect_into(Collect::draws(5), &mut quick).unwrap();
+        assert_eq!(read(&folder.path().join("quick.zarr"), "/posterior/x").0, [64, 5, 3]);
     }
 
     fn errors_name_the_file() {

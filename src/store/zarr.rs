@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -25,16 +26,18 @@ use crate::{Error, Result};
 
 /// Draw numbers in a chunk of the coordinate `draw`.
 const NUMBERS: u64 = 4096;
+/// How often the metadata is told of new draws.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 /// A Zarr v3 store of the groups `posterior` and `sample_stats`, and, by [`warmup`](Self::warmup), `warmup_posterior` and
 /// `warmup_sample_stats`.
 ///
 /// `posterior/x` are the positions in f32 with the dimensions (chain, draw, x_dim_0), `sample_stats/lp` the log density −E(x)/T;
-/// `chain` holds the global ids of the chains. A chunk is one draw of all stored chains, uncompressed, in the order that the device
-/// writes (dim, chain), which the codec `transpose` tells the reader. Metadata is consolidated.
+/// `chain` holds the global ids of the chains. A chunk is one draw of all stored chains, uncompressed, in the order in which
+/// draws are handed out (dim, chain), which the codec `transpose` tells the reader. Metadata is consolidated.
 ///
-/// After every batch the metadata says how many draws there are, so a reader sees whole draws at any time, also of a run that was
-/// cancelled, failed or crashed: then all but the batch in hand, a fraction of a second. Metadata files are replaced as a whole.
+/// Every tenth of a second, and at the end, the metadata says how many draws there are, so a reader sees whole draws at any time, also
+/// of a run that was cancelled or failed; of one that crashed, all but those of the last moment. Metadata files are replaced as a whole.
 /// Nothing is flushed to the disk by force: when the machine itself goes down, draws of the last seconds may be lost.
 ///
 /// In Python, with ArviZ 1.0 or later: `arviz.from_zarr(path)`. ArviZ 0.x reads Zarr v3 by way of xarray:
@@ -62,6 +65,8 @@ struct Phase {
     positions: &'static str,
     stats: &'static str,
     draws: u64,
+    /// Draws that the metadata tells of, and when it was told.
+    told: (u64, Instant),
     shape: Option<Shape>,
 }
 
@@ -75,7 +80,7 @@ impl Zarr {
         named(&path, fs::create_dir(&path))?;
         let folder = Folder { path, nodes: BTreeMap::new() };
         folder.write_root()?;
-        let phase = |positions, stats| Phase { positions, stats, draws: 0, shape: None };
+        let phase = |positions, stats| Phase { positions, stats, draws: 0, told: (0, Instant::now()), shape: None };
         Ok(Self {
             folder,
             posterior: phase("posterior", "sample_stats"),
@@ -120,9 +125,8 @@ impl Phase {
         folder.write_root()
     }
 
-    /// Writes draws, then that they are there.
+    /// Writes draws, and from time to time that they are there.
     fn write(&mut self, folder: &mut Folder, draws: &[Draw<'_>]) -> Result<()> {
-        let Some(shape) = &self.shape else { return Ok(()) };
         let (x, lp) = (folder.path.join(self.positions).join("x"), folder.path.join(self.stats).join("lp"));
         let numbered = || draws.iter().zip(self.draws..);
         // A thread a folder: two that made files in the same one would wait for each other, and spin while they do.
@@ -138,10 +142,17 @@ impl Phase {
         };
         let (positions, log_densities) = rayon::join(positions, log_densities);
         positions.and(log_densities)?;
+        self.draws += draws.len() as u64;
+        if self.told.1.elapsed() < TOLD_EVERY { Ok(()) } else { self.tell(folder) }
+    }
+
+    /// Writes how many draws there are.
+    fn tell(&mut self, folder: &mut Folder) -> Result<()> {
+        let (count, told) = (self.draws, self.told.0);
+        let Some(shape) = self.shape.as_ref().filter(|_| count > told) else { return Ok(()) };
         let (chains, dim) = (shape.chains as u64, shape.dim as u64);
-        let count = self.draws + draws.len() as u64;
         for (group, values) in [(self.positions, "x"), (self.stats, "lp")] {
-            for chunk in self.draws / NUMBERS..count.div_ceil(NUMBERS) {
+            for chunk in told / NUMBERS..count.div_ceil(NUMBERS) {
                 let first = chunk * NUMBERS;
                 let path = folder.path.join(group).join("draw").join(format!("c.{chunk}"));
                 write(&path, &numbers(first..first + NUMBERS))?;
@@ -151,7 +162,7 @@ impl Phase {
             folder.reshape(&format!("{group}/draw"), vec![count])?;
         }
         folder.write_root()?;
-        self.draws = count;
+        self.told = (count, Instant::now());
         Ok(())
     }
 }
@@ -255,6 +266,10 @@ impl Sink for Zarr {
     fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
         self.posterior.write(&mut self.folder, draws)
     }
+
+    fn end(&mut self) -> Result<()> {
+        self.posterior.tell(&mut self.folder)
+    }
 }
 
 /// Takes draws of the warm-up: see [`Zarr::warmup`].
@@ -268,5 +283,9 @@ impl Sink for WarmupPosterior<'_> {
 
     fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
         self.0.warmup.write(&mut self.0.folder, draws)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.0.warmup.tell(&mut self.0.folder)
     }
 }
