@@ -31,7 +31,7 @@ struct Run {
     until_draw: u32,         // steps to the first
     stored_first: u32,       // the first of the chains whose draws are stored, and their number, in these buffers; of ladders, where there are
     stored_chains: u32,
-    padding: u32,
+    stored_draws: u32,       // of each of them in this dispatch
 }
 
 struct Info {

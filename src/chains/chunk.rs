@@ -241,7 +241,8 @@ impl Chunk {
         let stamps_at = (LANDED_ROWS * self.chains).next_multiple_of(2);
         let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
         let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
-        Ok(Landing { chains: self.chains, stamps, view })
+        let draws = flight.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()?;
+        Ok(Landing { chains: self.chains, stamps, draws, view })
     }
 
     /// Failures | kind << 24, and the step of the first in the dispatch; one a chain.

@@ -231,16 +231,10 @@ impl Collecting for CpuChains {
                 .map_or(u64::MAX, |s| s.most_steps(state, (BATCH_BYTES / s.bytes_a_draw(s.chains.len())).max(1)));
             let n = self.slice_steps.min(goal - first).min(epochs.left(first)).min(most);
             let slice_begun = Instant::now();
-            let slices = self.slice(first, n, &epochs, call.collects(), storing.as_deref());
-            if let Some(storing) = &mut storing {
-                let chains = storing.chains.clone();
-                let (stored, rungs) = (chains.len(), storing.rungs);
-                let ready = storing.ready(state, state + n);
-                let coldest = slices.iter().step_by(rungs);
-                for (column, slice) in coldest.skip(chains.start).take(stored).enumerate() {
-                    slice.draws.iter().enumerate().for_each(|(row, &value)| ready[row * stored + column] = value);
-                }
-            }
+            let mut slices = self.slice(first, n, &epochs, call.collects(), storing.as_deref());
+            let stored = storing.as_ref().map_or(0..0, |storing| storing.chains.clone());
+            let coldest = slices.iter_mut().step_by(self.setup.rungs()).skip(stored.start).take(stored.len());
+            let drawn: Vec<_> = coldest.map(|slice| std::mem::take(&mut slice.draws)).collect();
             self.count(slices);
             let took = slice_begun.elapsed();
             self.clock.steps += n;
@@ -250,7 +244,14 @@ impl Collecting for CpuChains {
             self.clock.gradients += gradients(&self.setup, first, n);
             self.slice_steps = next_steps(n, took, self.setup.slice).min(1 << 20);
             if let Some(storing) = &mut storing {
-                storing.deliver()?;
+                let rows = self.target.dim() + 1;
+                storing.hand_over(state, state + n, |draws, room| {
+                    for (column, drawn) in drawn.iter().enumerate() {
+                        let rows = &drawn[draws.start * rows..draws.end * rows];
+                        rows.iter().zip(room[column..].iter_mut().step_by(stored.len())).for_each(|(&value, to)| *to = value);
+                    }
+                    Ok(())
+                })?;
             }
             self.save_if_due()?;
             call.progress(&self.setup, self.clock.steps - begun, self.clock.steps)?;

@@ -226,10 +226,6 @@ impl Collecting for GpuChains {
                 ahead += slice.steps;
                 slices.push_back(slice);
             }
-            if let Some(storing) = &mut storing {
-                // While the device runs what has just been submitted.
-                storing.deliver()?;
-            }
             let Some(slice) = slices.pop_front() else { break };
             let Some(landed) = self.land(&slice)? else {
                 if slice.steps == 1 {
@@ -242,7 +238,7 @@ impl Collecting for GpuChains {
                 ahead = self.at.clock.steps;
                 continue;
             };
-            self.confirm(&slice, &landed, storing.as_deref_mut())?;
+            self.confirm(&slice, &landed)?;
             self.take_spare(&slice, None)?;
             let now = Instant::now();
             let took = slice.took(now, last_confirmed);
@@ -251,6 +247,10 @@ impl Collecting for GpuChains {
             // A chunk is a submission of its own.
             let own = took / self.chunks.len() as u32;
             self.slice_steps[usize::from(collects)] = next_steps(slice.steps, own, self.setup.slice);
+            if let Some(storing) = &mut storing {
+                // While the device runs the next slice.
+                self.hand_over(&slice, &landed, storing)?;
+            }
             if slices.is_empty()
                 && let Some(path) = self.setup.save_due(self.saved)
             {

@@ -10,6 +10,8 @@ use crate::{
 
 /// The most bytes of draws that a slice hands out, where one draw is not more than that already.
 pub(crate) const BATCH_BYTES: u64 = 64 << 20;
+/// The most bytes of draws that a sink is given at once, where one draw is not more than that already: they are in the processor's cache.
+const HANDED_BYTES: u64 = 4 << 20;
 
 /// A collection that hands its draws to a sink. A draw is known by the number of states that the collection has had by then: every
 /// thin-th is one, so draws depend neither on how the run is cut nor on where it was taken up again.
@@ -23,11 +25,8 @@ pub(crate) struct Storing<'a> {
     temperature: Schedule,
     /// Steps of the chains before the collection began.
     origin: u64,
-    /// Draws that no sink has seen, `[draw][dim + 1][chain]`, and the number of the first of them in the collection, from 0.
+    /// For a few draws at a time, `[draw][dim + 1][chain]`.
     room: Vec<f32>,
-    /// Numbers of it that are ready.
-    ready: usize,
-    first_ready: u64,
 }
 
 impl<'a> Storing<'a> {
@@ -50,18 +49,7 @@ impl<'a> Storing<'a> {
         })?;
         let temperature = setup.temperature.clone();
         let origin = steps - already;
-        Ok(Self {
-            sink,
-            thin: collect.thin,
-            chains,
-            rungs,
-            dim,
-            temperature,
-            origin,
-            room: Vec::new(),
-            ready: 0,
-            first_ready: 0,
-        })
+        Ok(Self { sink, thin: collect.thin, chains, rungs, dim, temperature, origin, room: Vec::new() })
     }
 
     /// Bytes of a draw of so many chains.
@@ -84,42 +72,38 @@ impl<'a> Storing<'a> {
         (room + 1).saturating_mul(self.thin) - from % self.thin - 1
     }
 
-    /// Room for the draws among the states `from..to`, `[draw][dim + 1][chain]`, to be filled.
-    pub(crate) fn ready(&mut self, from: u64, to: u64) -> &mut [f32] {
-        debug_assert_eq!(self.ready, 0, "what was ready has been delivered");
-        self.first_ready = from / self.thin;
-        let words = self.draws(from, to) as usize * (self.dim + 1) * self.chains.len();
-        if self.room.len() < words {
-            self.room.resize(words, f32::NAN);
-        }
-        self.ready = words;
-        &mut self.room[..words]
-    }
-
-    /// Hands over what is ready, once: also where the sink refuses it.
-    pub(crate) fn deliver(&mut self) -> Result<()> {
-        if self.ready == 0 {
-            return Ok(());
-        }
+    /// Hands the draws among the states `from..to` over, a few at a time: `fill` puts those of a range, counted from the first of them,
+    /// into room, `[draw][dim + 1][chain]`.
+    pub(crate) fn hand_over(
+        &mut self,
+        from: u64,
+        to: u64,
+        fill: impl Fn(Range<usize>, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
         let positions = self.dim * self.chains.len();
         let size = positions + self.chains.len();
-        let numbered = self.room[..self.ready].chunks_exact(size).zip(self.first_ready + 1..);
-        let draws: Vec<_> = numbered
-            .map(|(draw, number)| {
-                let (positions, energies) = draw.split_at(positions);
-                let step = self.origin + number * self.thin;
-                Draw { step, temperature: self.temperature.at(step - 1), positions, energies }
-            })
-            .collect();
-        let written = self.sink.write(&draws);
-        self.ready = 0;
-        written
+        let all = self.draws(from, to) as usize;
+        let few = (HANDED_BYTES / self.bytes_a_draw(self.chains.len())).max(1) as usize;
+        for first in (0..all).step_by(few) {
+            let range = first..all.min(first + few);
+            self.room.resize(range.len() * size, f32::NAN);
+            let numbers = from / self.thin + 1 + first as u64..;
+            fill(range, &mut self.room)?;
+            let numbered = self.room.chunks_exact(size).zip(numbers);
+            let draws: Vec<_> = numbered
+                .map(|(draw, number)| {
+                    let (positions, energies) = draw.split_at(positions);
+                    let step = self.origin + number * self.thin;
+                    Draw { step, temperature: self.temperature.at(step - 1), positions, energies }
+                })
+                .collect();
+            self.sink.write(&draws)?;
+        }
+        Ok(())
     }
 
-    /// Hands over what is left and lets the sink finish, also after an error of the run.
-    pub(crate) fn end(mut self) -> Result<()> {
-        let delivered = self.deliver();
-        let ended = self.sink.end();
-        delivered.and(ended)
+    /// Lets the sink finish, also after an error of the run.
+    pub(crate) fn end(self) -> Result<()> {
+        self.sink.end()
     }
 }

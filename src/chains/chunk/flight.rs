@@ -28,11 +28,6 @@ pub(crate) struct DrawBytes {
 }
 
 impl Flight {
-    /// The draws of a dispatch that has landed, `[draw][dim + 1][stored chain]`; None where it has none.
-    pub(crate) fn draws(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
-        self.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()
-    }
-
     /// The state after a dispatch that has landed: positions, `[dim][chain]`, and the first rows of the carry; None where no copy was
     /// asked for.
     pub(crate) fn spare(&self, gpu: &Gpu) -> Result<Option<wgpu::BufferView>> {
@@ -53,6 +48,7 @@ impl Drop for Flight {
 #[derive(Debug)]
 pub(crate) struct Landing {
     pub(super) view: wgpu::BufferView,
+    pub(super) draws: Option<wgpu::BufferView>,
     pub(super) chains: usize,
     pub(super) stamps: Option<[u64; 2]>,
 }
@@ -85,6 +81,11 @@ impl Landing {
     /// Sums of acceptance probabilities a chain in units of 2⁻¹⁶.
     pub(crate) fn acceptance(&self) -> &[u32] {
         &self.words()[2 * self.chains..3 * self.chains]
+    }
+
+    /// Draws, `[tile][draw][dim + 1][stored chain of the tile]`; None where there are none.
+    pub(crate) fn draws(&self) -> Option<&[f32]> {
+        self.draws.as_ref().map(|view| bytemuck::cast_slice(view))
     }
 
     /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, growths, and energies, one a chain;

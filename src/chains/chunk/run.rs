@@ -23,7 +23,7 @@ pub(crate) struct Run {
     pub(crate) until_draw: u32,
     pub(crate) stored_first: u32,
     pub(crate) stored_chains: u32,
-    pub(crate) padding: u32,
+    pub(crate) stored_draws: u32,
 }
 
 impl Run {

@@ -3,9 +3,12 @@
 use super::{GpuChains, slice::Slice};
 use crate::{
     Error, Result,
-    chains::chunk,
+    chains::chunk::{self, Landing},
     store::{BATCH_BYTES, Storing},
 };
+
+/// Stored chains in a tile. Twin: shaders/draws.wgsl.
+const TILE: usize = 64;
 
 impl GpuChains {
     /// The most draws of a slice, so that their buffers are of bounded size and fit the device and the memory budget.
@@ -31,28 +34,32 @@ impl GpuChains {
         })
     }
 
-    /// Copies the draws of a slice that has landed.
-    pub(super) fn take_draws(&self, slice: &Slice, storing: &mut Storing<'_>) -> Result<()> {
-        let views = slice.flights.iter().map(|flight| flight.draws(&self.gpu)).collect::<Result<Vec<_>>>()?;
-        let (stored, rungs, end) = (storing.chains.clone(), storing.rungs, slice.state + slice.steps);
-        let ready = storing.ready(slice.state, end);
-        for (chunk, view) in self.chunks.iter().zip(&views) {
-            let Some(view) = view else { continue };
-            let of_chunk = chunk.stored(&stored, rungs);
-            let column = chunk.first / rungs + of_chunk.start - stored.start;
-            let rows: &[f32] = bytemuck::cast_slice(view);
-            for (to, from) in ready.chunks_exact_mut(stored.len()).zip(rows.chunks_exact(of_chunk.len())) {
-                to[column..column + from.len()].copy_from_slice(from);
+    /// Hands the draws of a slice that is counted to the sink.
+    pub(super) fn hand_over(&self, slice: &Slice, landed: &[Landing], storing: &mut Storing<'_>) -> Result<()> {
+        let (stored, rungs, dim) = (storing.chains.clone(), storing.rungs, self.pipelines.dim());
+        let rows = dim + 1;
+        let all = storing.draws(slice.state, slice.state + slice.steps) as usize;
+        storing.hand_over(slice.state, slice.state + slice.steps, |draws, room| {
+            for (chunk, landing) in self.chunks.iter().zip(landed) {
+                let Some(values) = landing.draws() else { continue };
+                let of_chunk = chunk.stored(&stored, rungs);
+                let column = chunk.first / rungs + of_chunk.start - stored.start;
+                for (tile, column) in values.chunks(all * rows * TILE).zip((column..).step_by(TILE)) {
+                    let chains = tile.len() / (all * rows);
+                    let tile = &tile[draws.start * rows * chains..draws.end * rows * chains];
+                    for (to, from) in room.chunks_exact_mut(stored.len()).zip(tile.chunks_exact(chains)) {
+                        to[column..column + chains].copy_from_slice(from);
+                    }
+                }
             }
-        }
-        if let Some(constraints) = self.setup.target.constraints() {
-            // As `positions` maps them, so that the bits are the same.
-            let positions = self.pipelines.dim() * stored.len();
-            for draw in ready.chunks_exact_mut(positions + stored.len()) {
-                let x = constraints.positions(&draw[..positions], stored.len())?;
-                draw[..positions].copy_from_slice(&x);
+            if let Some(constraints) = self.setup.target.constraints() {
+                // As `positions` maps them, so that the bits are the same.
+                for draw in room.chunks_exact_mut(rows * stored.len()) {
+                    let x = constraints.positions(&draw[..dim * stored.len()], stored.len())?;
+                    draw[..x.len()].copy_from_slice(&x);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

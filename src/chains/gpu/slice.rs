@@ -79,8 +79,9 @@ impl GpuChains {
                 run.thin = storing.thin.try_into().unwrap_or(u32::MAX);
                 run.until_draw = storing.until_draw(state).try_into().unwrap_or(u32::MAX);
                 (run.stored_first, run.stored_chains) = (stored.start as u32, stored.len() as u32);
-                let bytes = storing.bytes_a_draw(stored.len());
-                draws = Some(DrawBytes { used: storing.draws(state, state + steps) * bytes, room: room * bytes });
+                let (bytes, count) = (storing.bytes_a_draw(stored.len()), storing.draws(state, state + steps));
+                run.stored_draws = count as u32;
+                draws = Some(DrawBytes { used: count * bytes, room: room * bytes });
             }
             let pipeline = if draws.is_some() { &storing_pipeline } else { &pipeline };
             flights.push(chunk.fly(&self.gpu, &self.pipelines, pipeline, from % self.ring, run, &controls, draws, spare_rows));
@@ -109,7 +110,7 @@ impl GpuChains {
             until_draw: 0,
             stored_first: 0,
             stored_chains: 0,
-            padding: 0,
+            stored_draws: 0,
         }
     }
 
@@ -127,15 +128,12 @@ impl GpuChains {
     }
 
     /// Counts a slice that is whole.
-    pub(super) fn confirm(&mut self, slice: &Slice, landed: &[Landing], storing: Option<&mut Storing<'_>>) -> Result<()> {
+    pub(super) fn confirm(&mut self, slice: &Slice, landed: &[Landing]) -> Result<()> {
         // All that can fail comes first: a slice is counted whole or not at all.
         let written = (self.current + 1) % self.ring;
         let failures = self.failures(slice, landed)?;
 
         let failed_at = self.first_failures(slice, &failures)?;
-        if let Some(storing) = storing {
-            self.take_draws(slice, storing)?;
-        }
         self.at.ledger.failed_at.extend(failed_at);
         for (chain, count, step, kind) in failures {
             self.at.ledger.fail(chain, count, step, kind);

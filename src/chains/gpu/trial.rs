@@ -30,7 +30,7 @@ impl Adapting for GpuChains {
             self.at.clock.redone += 1;
             return Err(Error::CutShort { adapter: self.gpu.info().name.clone(), good_steps: first });
         };
-        self.confirm(&slice, &landed, None)?;
+        self.confirm(&slice, &landed)?;
         let (dim, chains) = (self.setup.target.dim(), self.setup.chains);
         let mut trial = Trial {
             positions: vec![0.0; dim * chains],
