@@ -23,7 +23,7 @@ pub(crate) fn ring(chunks: usize) -> usize {
 }
 /// Words a chain in `outcome`: canary, accepted | failed flag, acceptance; then failures | kind, and the step of the first; growth.
 const OUTCOME_ROWS: usize = 6;
-/// The first of them are read back after every slice.
+/// The first of them are read back after every slice: by way of a copy, or, where the host can, with all others where they stand.
 const LANDED_ROWS: usize = 3;
 /// The proof's loop: long enough to be a loop, short enough to cost nothing.
 pub(crate) const CANARY_STEPS: u32 = 12;
@@ -71,7 +71,7 @@ impl Chunk {
         let berth = |_| Berth {
             run: gpu.buffer("run", 2 * size_of::<Run>() as u64, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
             controls: gpu.buffer("controls", 0, CONTROLS),
-            outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, STATE),
+            outcome: gpu.buffer("outcome", (OUTCOME_ROWS * chains * 4) as u64, outcome_uses(gpu)),
             bound: Vec::new(),
             staging: None,
             stamps: gpu.stamps(),
@@ -167,8 +167,9 @@ impl Chunk {
         let to = (from + 1) % self.positions.len();
         let index = self.next_berth;
         self.next_berth = (index + 1) % self.berths.len();
+        let in_place = gpu.maps_storage();
         let landed_bytes = (LANDED_ROWS * self.chains * 4) as u64;
-        let stamps_at = landed_bytes.next_multiple_of(8);
+        let stamps_at = if in_place { 0 } else { landed_bytes.next_multiple_of(8) };
         let watched_at = stamps_at + STAMPS;
         let outcome_bytes = (OUTCOME_ROWS * self.chains * 4) as u64 - landed_bytes;
         let row_bytes = (self.chains * 4) as u64;
@@ -196,7 +197,9 @@ impl Chunk {
         let berth = &self.berths[index];
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("advance") });
         self.dispatch(gpu, pipelines, &mut encoder, pipeline, &bind, berth.stamps.as_ref().map(|(set, _)| set));
-        encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
+        if !in_place {
+            encoder.copy_buffer_to_buffer(&berth.outcome, 0, &staging, 0, landed_bytes);
+        }
         if let Some((set, resolved)) = &berth.stamps {
             encoder.resolve_query_set(set, 0..2, resolved, 0);
             encoder.copy_buffer_to_buffer(resolved, 0, &staging, stamps_at, STAMPS);
@@ -227,10 +230,14 @@ impl Chunk {
         });
         let submission = gpu.queue().submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        let outcome = in_place.then(|| self.berths[index].outcome.clone());
+        if let Some(outcome) = &outcome {
+            outcome.map_async(wgpu::MapMode::Read, .., |_| {});
+        }
         for (staging, bytes) in [&draws, &spare].into_iter().flatten() {
             staging.map_async(wgpu::MapMode::Read, 0..*bytes, |_| {});
         }
-        Flight { run, berth: index, submission, bytes, staging, draws, spare }
+        Flight { run, berth: index, submission, bytes, staging, stamps_at: stamps_at as usize / 4, outcome, draws, spare }
     }
 
     /// Waits for a dispatch and takes what it wrote.
@@ -238,14 +245,15 @@ impl Chunk {
         gpu.wait(&flight.submission, timeout, good_steps)?;
         let view = gpu.view(&flight.staging, flight.bytes)?;
         let words: &[u32] = bytemuck::cast_slice(&view);
-        let stamps_at = (LANDED_ROWS * self.chains).next_multiple_of(2);
+        let stamps_at = flight.stamps_at;
         let stamp = |i: usize| u64::from(words[stamps_at + 2 * i]) | u64::from(words[stamps_at + 2 * i + 1]) << 32;
         let stamps = self.berths[flight.berth].stamps.is_some().then(|| [stamp(0), stamp(1)]);
         let draws = flight.draws.as_ref().map(|(staging, bytes)| gpu.view(staging, *bytes)).transpose()?;
-        Ok(Landing { chains: self.chains, stamps, draws, view })
+        let outcome = flight.outcome.as_ref().map(|outcome| gpu.view(outcome, outcome.size())).transpose()?;
+        Ok(Landing { chains: self.chains, stamps, watched_at: stamps_at + STAMPS as usize / 4, outcome, draws, view })
     }
 
-    /// Failures | kind << 24, and the step of the first in the dispatch; one a chain.
+    /// As [`Landing::failures`], of a dispatch whose landing does not have them.
     pub(crate) fn failures(&self, gpu: &Gpu, flight: &Flight, timeout: Duration) -> Result<(Vec<u32>, Vec<u32>)> {
         let at = (LANDED_ROWS * self.chains * 4) as u64;
         let mut counts: Vec<u32> = gpu.read(&self.berths[flight.berth].outcome, at, (2 * self.chains * 4) as u64, timeout)?;
@@ -375,6 +383,11 @@ impl Chunk {
         pass.set_bind_group(0, bind, &[]);
         pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
     }
+}
+
+fn outcome_uses(gpu: &Gpu) -> wgpu::BufferUsages {
+    let read = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    if gpu.maps_storage() { read | wgpu::BufferUsages::MAP_READ } else { read }
 }
 
 const CONTROLS: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);

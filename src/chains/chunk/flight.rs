@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LANDED_ROWS, Run, STAMPS};
+use super::Run;
 use crate::{Gpu, Result};
 
 /// A submitted dispatch.
@@ -14,6 +14,10 @@ pub(crate) struct Flight {
     pub(super) bytes: u64,
     /// A copy of the staging buffer's handle: unmapped when the flight is dropped, landed or not.
     pub(super) staging: wgpu::Buffer,
+    /// Where in it the timestamps are, in words.
+    pub(super) stamps_at: usize,
+    /// The same of the outcome, where the host reads it where it stands.
+    pub(super) outcome: Option<wgpu::Buffer>,
     /// The same of its draws, and their bytes.
     pub(super) draws: Option<(wgpu::Buffer, u64)>,
     /// The same of a copy of the state.
@@ -38,6 +42,9 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.staging.unmap();
+        if let Some(outcome) = &self.outcome {
+            outcome.unmap();
+        }
         for (staging, _) in [&self.draws, &self.spare].into_iter().flatten() {
             staging.unmap();
         }
@@ -47,7 +54,10 @@ impl Drop for Flight {
 /// What came back from a dispatch, where the device wrote it: the flight must outlive it.
 #[derive(Debug)]
 pub(crate) struct Landing {
+    /// A copy of the first rows of the outcome, if no view of it is below; timestamps; then what is watched.
     pub(super) view: wgpu::BufferView,
+    pub(super) watched_at: usize,
+    pub(super) outcome: Option<wgpu::BufferView>,
     pub(super) draws: Option<wgpu::BufferView>,
     pub(super) chains: usize,
     pub(super) stamps: Option<[u64; 2]>,
@@ -65,7 +75,7 @@ pub(crate) struct Watched<'a> {
 
 impl Landing {
     fn words(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.view)
+        bytemuck::cast_slice(self.outcome.as_ref().unwrap_or(&self.view))
     }
 
     /// Whether every chain took all its steps and came to the end of its canary.
@@ -83,6 +93,15 @@ impl Landing {
         &self.words()[2 * self.chains..3 * self.chains]
     }
 
+    /// Failures | kind << 24, and the step of the first in the dispatch, one a chain; None where they have not come along.
+    pub(crate) fn failures(&self) -> Option<[&[u32]; 2]> {
+        let in_place = self.outcome.as_ref().map(|_| {
+            let (counts, steps) = self.words()[3 * self.chains..5 * self.chains].split_at(self.chains);
+            [counts, steps]
+        });
+        in_place.or_else(|| self.watched().map(|watched| [watched.failures, watched.failure_steps]))
+    }
+
     /// Draws, `[tile][draw][dim + 1][stored chain of the tile]`; None where there are none.
     pub(crate) fn draws(&self) -> Option<&[f32]> {
         self.draws.as_ref().map(|view| bytemuck::cast_slice(view))
@@ -91,8 +110,8 @@ impl Landing {
     /// What came back of a dispatch that was watched: failures | kind << 24, steps of the first failure, growths, and energies, one a chain;
     /// positions, `[dim][chain]`.
     pub(crate) fn watched(&self) -> Option<Watched<'_>> {
-        let at = (LANDED_ROWS * self.chains).next_multiple_of(2) + STAMPS as usize / 4;
-        let words = self.words().get(at..).filter(|words| !words.is_empty())?;
+        let words: &[u32] = bytemuck::cast_slice(&self.view);
+        let words = words.get(self.watched_at..).filter(|words| !words.is_empty())?;
         let (failures, words) = words.split_at(self.chains);
         let (failure_steps, words) = words.split_at(self.chains);
         let (growths, words) = words.split_at(self.chains);

@@ -20,8 +20,8 @@ impl GpuChains {
             if landing.accepted().iter().all(|flags| flags >> 31 == 0) {
                 continue;
             }
-            let (counts, steps) = match landing.watched() {
-                Some(watched) => (watched.failures.to_vec(), watched.failure_steps.to_vec()),
+            let (counts, steps) = match landing.failures() {
+                Some([counts, steps]) => (counts.to_vec(), steps.to_vec()),
                 None => chunk.failures(&self.gpu, flight, self.setup.timeout)?,
             };
             for (i, (&count, &step)) in counts.iter().zip(&steps).enumerate() {
