@@ -43,8 +43,8 @@ impl<T: Real> Weights<T> {
     }
 }
 
-/// The layers of some points: jets of one part (values), two (slopes) or three (curvatures), all `[unit][part][point]`. Memory is kept
-/// from one use to the next.
+/// The layers of some points: jets of one part (values), two (slopes), three (curvatures) or four (a second direction's slopes), all
+/// `[unit][part][point]`. Memory is kept from one use to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Layers<T> {
     parts: usize,

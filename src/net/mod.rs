@@ -14,6 +14,7 @@ mod mlp;
 mod narrow;
 pub(crate) mod network;
 mod outputs;
+mod pairs;
 mod passes;
 mod plan;
 mod product;

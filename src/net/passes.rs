@@ -5,13 +5,14 @@ use std::ops::Range;
 use super::{
     Mlp, Network,
     engine::Engine,
+    pairs::{self, Pairs},
     plan::{Kind, Plan},
     product::Form,
 };
 use crate::{
     Error, Gpu, Result,
     energy::Energy,
-    train::{Adjoints, Jets, Order, Passes, Traces, check_directions, check_params, check_points, side_by_side},
+    train::{Adjoints, Jets, Order, Passes, Traces, check_params, check_points},
 };
 
 /// Batched passes in f32, the batch being cut where it is larger than the buffers.
@@ -20,12 +21,11 @@ pub(super) struct GpuPasses {
     engine: Engine,
     network: Network,
     confinement: f64,
-    /// Points and directions of the last jets, `[dim][point]`; second directions where the jets were taken along pairs.
+    /// Points and directions of the last jets, `[dim][point]`; second directions where these go in pairs.
     x: Vec<f32>,
     v: Vec<f32>,
     second: Vec<f32>,
-    /// Directions of a point, where they go in pairs.
-    directions: usize,
+    pairs: Option<Pairs>,
     order: Order,
     held: Held,
 }
@@ -54,7 +54,7 @@ impl GpuPasses {
             x: Vec::new(),
             v: Vec::new(),
             second: Vec::new(),
-            directions: 0,
+            pairs: None,
             order: Order::Value,
             held: Held::Nothing,
         }
@@ -83,7 +83,7 @@ impl GpuPasses {
 
     /// What the last jets are taken by.
     fn kind(&self) -> Kind {
-        Kind::Jets(if self.second.is_empty() { self.order as usize + 1 } else { 4 })
+        Kind::Jets(if self.pairs.is_some() { pairs::PARTS } else { self.order as usize + 1 })
     }
 
     /// Writes what goes into the first layer of a batch of the last jets. Returns the columns.
@@ -188,17 +188,6 @@ fn dot((a, b): (&[f32], &[f32]), points: usize, point: usize) -> f64 {
     rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum()
 }
 
-/// Every other direction of each point from `first` on, `[dim][pair][point]`; zero where there is none.
-fn every_other(dim: usize, points: usize, v: &[f32], first: usize) -> Vec<f32> {
-    let directions = v.len() / (dim * points);
-    let pairs = (0..dim).flat_map(|i| (first..directions.next_multiple_of(2)).step_by(2).map(move |direction| (i, direction)));
-    let of = |(i, direction)| match direction < directions {
-        true => v[(i * directions + direction) * points..][..points].to_vec(),
-        false => vec![0.0; points],
-    };
-    pairs.flat_map(of).collect()
-}
-
 impl Passes for GpuPasses {
     fn dim(&self) -> usize {
         self.network.sizes()[0]
@@ -242,7 +231,7 @@ impl Passes for GpuPasses {
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
         let points = check_points(self.dim(), x, v, order)?;
-        (self.x, self.v, self.second, self.order) = (x.to_vec(), v.to_vec(), Vec::new(), order);
+        (self.x, self.v, self.second, self.pairs, self.order) = (x.to_vec(), v.to_vec(), Vec::new(), None, order);
         if let Held::Gradient { x: at, energies, grads } = &self.held
             && order == Order::Slope
             && at == x
@@ -257,7 +246,7 @@ impl Passes for GpuPasses {
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
         adjoints.check(self.check_jets()?)?;
-        if !self.second.is_empty() {
+        if self.pairs.is_some() {
             return Err(Error::Unsupported(
                 "the last call was of traces, whose gradient is another: call traces_param_grad".into(),
             ));
@@ -275,45 +264,26 @@ impl Passes for GpuPasses {
         })
     }
 
-    /// Along two directions at once, which share the values and hand on the sum of their curvatures: four parts for six.
     fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
-        let dim = self.dim();
-        let (points, directions) = check_directions(dim, x, v)?;
-        if directions == 1 {
+        if v.len() == x.len() {
             let Jets { slopes, curvatures, .. } = self.jets(x, v, Order::Curvature)?;
             return Ok(Traces { slopes, curvatures });
         }
-        self.x = side_by_side(dim, &vec![x; directions.div_ceil(2)]);
-        (self.v, self.second) = (every_other(dim, points, v, 0), every_other(dim, points, v, 1));
-        (self.directions, self.order) = (directions, Order::Curvature);
+        let (pairs, columns) = Pairs::new(self.dim(), x, v)?;
+        (self.x, self.v, self.second, self.pairs) = (columns.x, columns.v, columns.second, Some(pairs));
         let parts = self.forward()?;
-        let mut curvatures = vec![0.0; points];
-        for of_pairs in parts[2].chunks_exact(points) {
-            curvatures.iter_mut().zip(of_pairs).for_each(|(sum, curvature)| *sum += curvature);
-        }
-        let pairs = parts[1].chunks_exact(points).zip(parts[3].chunks_exact(points));
-        let mut slopes: Vec<_> = pairs.flat_map(|(first, second)| [first, second].concat()).collect();
-        slopes.truncate(directions * points);
-        Ok(Traces { slopes, curvatures })
+        Ok(pairs.traces([&parts[1], &parts[2], &parts[3]]))
     }
 
     fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
         let columns = self.check_jets()?;
-        if self.second.is_empty() {
-            adjoints.directions(columns)?;
-            let Traces { slopes, curvatures } = adjoints.clone();
-            return self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() });
+        match self.pairs {
+            Some(pairs) => self.reverse(pairs.adjoints(adjoints)?),
+            None => {
+                adjoints.directions(columns)?;
+                let Traces { slopes, curvatures } = adjoints.clone();
+                self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
+            }
         }
-        // A point has a column for every pair of its directions.
-        let points = columns / self.directions.div_ceil(2);
-        if adjoints.directions(points)? != self.directions {
-            let expected = self.directions * points;
-            return Err(Error::shape("slopes ([direction][point])", expected, adjoints.slopes.len()));
-        }
-        self.reverse(|column| {
-            let (pair, point) = (column / points, column % points);
-            let slope = |direction: usize| adjoints.slopes.get(direction * points + point).copied().unwrap_or(0.0);
-            [0.0, slope(2 * pair), adjoints.curvatures[point], slope(2 * pair + 1)]
-        })
     }
 }

@@ -99,7 +99,8 @@ fn logistic<T: Real>(z: T) -> [T; 4] {
 }
 
 /// From the jets z of units those of a(z), into `h`. In the place of z comes what their reverse takes: a′, a″z′ and a‴z′² + a″z″.
-/// Both are `[unit][part][point]`, of so many points and one to three parts.
+/// Both are `[unit][part][point]`, of so many points and one to four parts: the fourth is the slope along a second direction, whose
+/// curvature is added to that along the first.
 pub(super) fn activate<T: Real>(activation: Activation, parts: usize, points: usize, z: &mut [T], h: &mut [T]) {
     match activation {
         Activation::Silu => activate_by(silu, parts, points, z, h),
@@ -119,7 +120,12 @@ fn activate_by<T: Real>(f: impl Fn(T) -> [T; 4] + Copy, parts: usize, points: us
             slopes(f, z, z1, h, h1);
         } else {
             let ((z1, z2), (h1, h2)) = (z1.split_at_mut(points), h1.split_at_mut(points));
-            curvatures(f, z, z1, z2, h, h1, h2);
+            if parts == 3 {
+                curvatures(f, z, z1, z2, h, h1, h2);
+            } else {
+                let ((z2, z3), (h2, h3)) = (z2.split_at_mut(points), h2.split_at_mut(points));
+                pairs(f, z, z1, z2, z3, h, h1, h2, h3);
+            }
         }
     }
 }
@@ -135,7 +141,12 @@ pub(super) fn reverse_activate<T: Real>(parts: usize, points: usize, left: &[T],
             reverse_slopes(c, c1, d, d1);
         } else {
             let ((c1, c2), (d1, d2)) = (c1.split_at(points), d1.split_at_mut(points));
-            reverse_curvatures(c, c1, c2, d, d1, d2);
+            if parts == 3 {
+                reverse_curvatures(c, c1, c2, d, d1, d2);
+            } else {
+                let ((c2, c3), (d2, d3)) = (c2.split_at(points), d2.split_at_mut(points));
+                reverse_pairs(c, c1, c2, c3, d, d1, d2, d3);
+            }
         }
     }
 }
@@ -179,6 +190,29 @@ fn curvatures<T: Real>(
 }
 
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "of slices in an array compilers know less")]
+fn pairs<T: Real>(
+    f: impl Fn(T) -> [T; 4],
+    z: &mut [T],
+    z1: &mut [T],
+    z2: &mut [T],
+    z3: &mut [T],
+    h: &mut [T],
+    h1: &mut [T],
+    h2: &mut [T],
+    h3: &mut [T],
+) {
+    let (z, h) = (z.iter_mut().zip(z1).zip(z2.iter_mut().zip(z3)), h.iter_mut().zip(h1).zip(h2.iter_mut().zip(h3)));
+    for (((z, z1), (z2, z3)), ((h, h1), (h2, h3))) in z.zip(h) {
+        let (slope, curvature, second) = (*z1, *z2, *z3);
+        let squares = slope * slope + second * second;
+        let [a, a1, a2, a3] = f(*z);
+        (*h, *h1, *h2, *h3) = (a, a1 * slope, a2 * squares + a1 * curvature, a1 * second);
+        (*z, *z1, *z2, *z3) = (a1, a2 * slope, a3 * squares + a2 * curvature, a2 * second);
+    }
+}
+
+#[inline(never)]
 fn reverse_slopes<T: Real>(c: &[T], c1: &[T], d: &mut [T], d1: &mut [T]) {
     for ((d, d1), (c, c1)) in d.iter_mut().zip(d1).zip(c.iter().zip(c1)) {
         (*d, *d1) = (*c * *d + *c1 * *d1, *c * *d1);
@@ -190,6 +224,16 @@ fn reverse_curvatures<T: Real>(c: &[T], c1: &[T], c2: &[T], d: &mut [T], d1: &mu
     for (((d, d1), d2), ((c, c1), c2)) in d.iter_mut().zip(d1).zip(d2).zip(c.iter().zip(c1).zip(c2)) {
         let of_slope = *c * *d1 + (*c1 + *c1) * *d2;
         (*d, *d1, *d2) = (*c * *d + *c1 * *d1 + *c2 * *d2, of_slope, *c * *d2);
+    }
+}
+
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "of slices in an array compilers know less")]
+fn reverse_pairs<T: Real>(c: &[T], c1: &[T], c2: &[T], c3: &[T], d: &mut [T], d1: &mut [T], d2: &mut [T], d3: &mut [T]) {
+    let (c, d) = (c.iter().zip(c1).zip(c2.iter().zip(c3)), d.iter_mut().zip(d1).zip(d2.iter_mut().zip(d3)));
+    for (((c, c1), (c2, c3)), ((d, d1), (d2, d3))) in c.zip(d) {
+        let (of_slope, of_second) = (*c * *d1 + (*c1 + *c1) * *d2, *c * *d3 + (*c3 + *c3) * *d2);
+        (*d, *d1, *d2, *d3) = (*c * *d + *c1 * *d1 + *c2 * *d2 + *c3 * *d3, of_slope, *c * *d2, of_second);
     }
 }
 

@@ -7,11 +7,12 @@ use rayon::prelude::*;
 use super::{
     Mlp,
     layers::{Layers, Weights},
+    pairs::{self, Columns, Pairs},
 };
 use crate::{
     Error, Result,
     energy::Energy,
-    train::{Adjoints, Jets, Order, Passes, check_params, check_points},
+    train::{Adjoints, Jets, Order, Passes, Traces, check_params, check_points},
 };
 
 /// Points that one thread takes together: sums have a fixed order, whatever the number of threads.
@@ -39,23 +40,27 @@ struct Threaded {
     layers: Vec<Layers<f32>>,
 }
 
-/// Points and directions, `[dim][point]`.
+/// Points and directions, `[dim][point]`; second directions where these go in pairs.
 #[derive(Debug)]
 struct Points {
     count: usize,
-    order: Order,
+    parts: usize,
     x: Vec<f32>,
     v: Vec<f32>,
+    second: Vec<f32>,
+    pairs: Option<Pairs>,
 }
 
 impl Points {
     fn new(dim: usize, x: &[f32], v: &[f32], order: Order) -> Result<Self> {
         let count = check_points(dim, x, v, order)?;
-        Ok(Self { count, order, x: x.to_vec(), v: v.to_vec() })
+        Ok(Self { count, parts: order as usize + 1, x: x.to_vec(), v: v.to_vec(), second: Vec::new(), pairs: None })
     }
 
-    fn parts(&self) -> usize {
-        self.order as usize + 1
+    /// In pairs of directions, `[dim][direction][point]`.
+    fn in_pairs(dim: usize, x: &[f32], v: &[f32]) -> Result<Self> {
+        let (pairs, Columns { x, v, second }) = Pairs::new(dim, x, v)?;
+        Ok(Self { count: x.len() / dim, parts: pairs::PARTS, x, v, second, pairs: Some(pairs) })
     }
 
     /// The points that are in memory at once.
@@ -64,25 +69,27 @@ impl Points {
         (0..count).step_by(MOST_POINTS).map(move |first| first..count.min(first + MOST_POINTS))
     }
 
-    /// Takes some of the points through the layers: rows of values, slopes and curvatures of the network.
+    /// Takes some of the points through the layers: rows of values, slopes, curvatures and second slopes of the network.
     fn forward<'a>(&self, weights: &Weights<f32>, layers: &'a mut Layers<f32>, own: &Range<usize>) -> &'a [f32] {
-        let input = layers.input(weights, self.parts(), own.len());
-        for (i, unit) in input.chunks_exact_mut(self.parts() * own.len()).enumerate() {
+        let input = layers.input(weights, self.parts, own.len());
+        for (i, unit) in input.chunks_exact_mut(self.parts * own.len()).enumerate() {
             // The curvatures of the input are zero.
-            for (part, all) in unit.chunks_exact_mut(own.len()).zip([&self.x, &self.v]) {
+            let parts = unit.chunks_exact_mut(own.len()).zip([&self.x[..], &self.v, &[], &self.second]);
+            for (part, all) in parts.filter(|(_, all)| !all.is_empty()) {
                 part.copy_from_slice(&all[i * self.count..][own.clone()]);
             }
         }
         layers.forward(weights)
     }
 
-    /// The jet of ½ ‖x‖² at a point.
-    fn half_square(&self, point: usize) -> [f64; 3] {
+    /// The parts of ½ ‖x‖² at a point.
+    fn half_square(&self, point: usize) -> [f64; pairs::PARTS] {
         let dot = |a: &[f32], b: &[f32]| {
             let rows = (point..a.len().min(b.len())).step_by(self.count);
             rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum::<f64>()
         };
-        [0.5 * dot(&self.x, &self.x), dot(&self.x, &self.v), dot(&self.v, &self.v)]
+        let curvature = dot(&self.v, &self.v) + dot(&self.second, &self.second);
+        [0.5 * dot(&self.x, &self.x), dot(&self.x, &self.v), curvature, dot(&self.x, &self.second)]
     }
 }
 
@@ -112,6 +119,62 @@ impl ThreadPasses {
 
     fn network(&self) -> &super::Network {
         self.network.weights.network()
+    }
+
+    /// The points of the last jets.
+    fn last(&self) -> Result<&Points> {
+        self.last.as_ref().ok_or_else(|| {
+            Error::Unsupported("there is nothing to reverse: call jets first, after the parameters were set".into())
+        })
+    }
+
+    /// The parts of the jets of all points, which are the last from now on.
+    fn forward(&mut self, points: Points) -> Vec<Vec<f64>> {
+        let c = self.confinement;
+        let mut parts = vec![Vec::with_capacity(points.count); points.parts];
+        for batch in points.batches() {
+            let found = self.network.each(batch, |weights, layers, own| {
+                let mut found: Vec<_> = points.forward(weights, layers, &own).iter().map(|&f| f64::from(f)).collect();
+                for (i, point) in own.clone().enumerate() {
+                    let jet = found.iter_mut().skip(i).step_by(own.len());
+                    jet.zip(points.half_square(point)).for_each(|(jet, square)| *jet += c * square);
+                }
+                found
+            });
+            for found in found {
+                let of_chunk = found.chunks_exact(found.len() / points.parts);
+                parts.iter_mut().zip(of_chunk).for_each(|(all, part)| all.extend(part));
+            }
+        }
+        self.held = points.count <= MOST_POINTS;
+        self.last = Some(points);
+        parts
+    }
+
+    /// The gradient in the parameters from the adjoints of a point's parts; zero where there are no last points.
+    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; pairs::PARTS] + Sync) -> Vec<f64> {
+        let mut grad = vec![0.0; self.network().params_len()];
+        let Some(points) = &self.last else { return grad };
+        for batch in points.batches() {
+            let found = self.network.each(batch, |weights, layers, own| {
+                if !self.held {
+                    points.forward(weights, layers, &own);
+                }
+                let mut given = vec![0.0; points.parts * own.len()];
+                for (i, point) in own.clone().enumerate() {
+                    let parts = given.iter_mut().skip(i).step_by(own.len());
+                    parts.zip(adjoints(point)).for_each(|(part, adjoint)| *part = adjoint as f32);
+                }
+                layers.param_grad(weights, &given).to_vec()
+            });
+            // In the order of the points, whoever takes which parameters.
+            grad.par_chunks_mut(SUMS).enumerate().for_each(|(part, grad)| {
+                for of_chunk in &found {
+                    grad.iter_mut().zip(&of_chunk[SUMS * part..]).for_each(|(sum, g)| *sum += f64::from(*g));
+                }
+            });
+        }
+        grad
     }
 }
 
@@ -150,56 +213,45 @@ impl Passes for ThreadPasses {
     }
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let (c, points) = (self.confinement, Points::new(self.dim(), x, v, order)?);
-        let mut jets = Jets::default();
-        for batch in points.batches() {
-            let found = self.network.each(batch, |weights, layers, own| {
-                let mut found: Vec<_> = points.forward(weights, layers, &own).iter().map(|&f| f64::from(f)).collect();
-                for (i, point) in own.clone().enumerate() {
-                    let jet = found.iter_mut().skip(i).step_by(own.len());
-                    jet.zip(points.half_square(point)).for_each(|(jet, square)| *jet += c * square);
-                }
-                found
-            });
-            for found in found {
-                let parts = found.chunks_exact(found.len() / points.parts());
-                let all = [&mut jets.values, &mut jets.slopes, &mut jets.curvatures];
-                all.into_iter().zip(parts).for_each(|(all, part)| all.extend(part));
-            }
-        }
-        self.held = points.count <= MOST_POINTS;
-        self.last = Some(points);
-        Ok(jets)
+        let mut parts = self.forward(Points::new(self.dim(), x, v, order)?).into_iter();
+        let mut next = || parts.next().unwrap_or_default();
+        Ok(Jets { values: next(), slopes: next(), curvatures: next() })
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
-        let mut grad = vec![0.0; self.network().params_len()];
-        let Some(points) = &self.last else {
-            return Err(Error::Unsupported(
-                "there is nothing to reverse: call jets first, after the parameters were set".into(),
-            ));
-        };
+        let points = self.last()?;
         adjoints.check(points.count)?;
-        let given = [&adjoints.values, &adjoints.slopes, &adjoints.curvatures];
-        for batch in points.batches() {
-            let found = self.network.each(batch, |weights, layers, own| {
-                if !self.held {
-                    points.forward(weights, layers, &own);
-                }
-                let part = |all: &Vec<f64>| match all.get(own.clone()) {
-                    Some(given) => given.iter().map(|&adjoint| adjoint as f32).collect(),
-                    None => vec![0.0; own.len()],
-                };
-                let given: Vec<_> = given.into_iter().take(points.parts()).flat_map(part).collect();
-                layers.param_grad(weights, &given).to_vec()
-            });
-            // In the order of the points, whoever takes which parameters.
-            grad.par_chunks_mut(SUMS).enumerate().for_each(|(part, grad)| {
-                for of_chunk in &found {
-                    grad.iter_mut().zip(&of_chunk[SUMS * part..]).for_each(|(sum, g)| *sum += f64::from(*g));
-                }
-            });
+        if points.pairs.is_some() {
+            return Err(Error::Unsupported(
+                "the last call was of traces, whose gradient is another: call traces_param_grad".into(),
+            ));
         }
-        Ok(grad)
+        Ok(self.reverse(|point| {
+            let [value, slope, curvature] = adjoints.of(point);
+            [value, slope, curvature, 0.0]
+        }))
+    }
+
+    fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
+        if v.len() == x.len() {
+            let Jets { slopes, curvatures, .. } = self.jets(x, v, Order::Curvature)?;
+            return Ok(Traces { slopes, curvatures });
+        }
+        let points = Points::in_pairs(self.dim(), x, v)?;
+        let Some(pairs) = points.pairs else { return Ok(Traces::default()) };
+        let parts = self.forward(points);
+        Ok(pairs.traces([&parts[1], &parts[2], &parts[3]]))
+    }
+
+    fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
+        let points = self.last()?;
+        match points.pairs {
+            Some(pairs) => Ok(self.reverse(pairs.adjoints(adjoints)?)),
+            None => {
+                adjoints.directions(points.count)?;
+                let Traces { slopes, curvatures } = adjoints.clone();
+                self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
+            }
+        }
     }
 }
