@@ -33,7 +33,7 @@ pub enum Loss {
     },
     /// Random directions in place of the trace.
     SlicedScoreMatching {
-        /// Directions a point.
+        /// Directions a point; more than there are coordinates cost no more than that many.
         projections: usize,
         /// With ‖∇E‖² in place of its projection.
         variance_reduced: bool,
