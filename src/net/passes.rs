@@ -101,7 +101,7 @@ impl GpuPasses {
         let plan = self.engine.plan(self.kind());
         let batches = self.batches(points, plan.kind)?;
         let mut parts = vec![Vec::with_capacity(points); plan.stride];
-        for batch in batches.iter().cloned() {
+        for batch in &batches {
             let columns = self.write_batch(&plan, batch.clone());
             let forward = self.engine.through(&plan, columns, 0..self.network.layers());
             let found = self.engine.run_for_rows(&[forward], columns, plan.output(), plan.stride)?;
