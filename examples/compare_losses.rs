@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     );
     let mut rows = Vec::new();
     for (i, by) in By::ALL.into_iter().enumerate() {
-        let row = learn(&backend, data, Model::Mixture, by, &train, &held_out, updates, seconds, options.seed)?;
+        let row = learn(&backend, data.toy().law(), Model::Mixture, by, &train, &held_out, updates, seconds, options.seed)?;
         let (kl, fisher) = (row.kl.unwrap_or(f64::NAN), row.fisher.unwrap_or(f64::NAN));
         println!(
             "{:>5} {:>8} {:>10.0} {:>15.3} {kl:>8.4} {fisher:>10.4} {:>15.4}",

@@ -2,9 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each example uses a part")]
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use ergodic::{
     Backend, Schedule, Start,
@@ -16,13 +16,16 @@ use ergodic::{
         sliced_wasserstein, walk,
     },
 };
+use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde::Serialize;
 
 /// Components of the mixture that learns.
 const COMPONENTS: usize = 24;
+/// Points of a batch.
+pub const BATCH: usize = 512;
 /// Persistent chains.
 const CHAINS: usize = 512;
-/// Points of the data and of the model that two-sample distances compare.
+/// Points of the data and of the model that two-sample distances compare, where there are so many.
 pub const COMPARED: usize = 1_000;
 /// Half a side of the box on which models are judged and shown.
 pub const HALF: f64 = 4.2;
@@ -41,6 +44,11 @@ pub enum Named {
 }
 
 impl Named {
+    /// As it is written.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+    }
+
     pub fn toy(self) -> Toy {
         match self {
             Self::Moons => Toy::Moons,
@@ -52,6 +60,20 @@ impl Named {
             Self::Spirals => Toy::Spirals,
         }
     }
+}
+
+/// Points in the plane from a file, `.npy` or CSV, with mean 0 and standard deviation 1, in random order.
+pub fn from_file(path: &Path, seed: u64) -> Result<Data> {
+    let is_npy = path.extension().is_some_and(|extension| extension == "npy");
+    let data = if is_npy { Data::from_npy(path)? } else { Data::from_csv(path)? };
+    let file = path.display();
+    ensure!(data.dim() == 2, "{file} holds points of {} coordinates: this example shows the plane, so it wants 2", data.dim());
+    ensure!(data.count() >= 100, "{file} holds {} points: this example wants at least 100", data.count());
+    let (data, _) = data.standardized()?;
+    let mut order: Vec<_> = (0..data.count()).collect();
+    order.shuffle(&mut SmallRng::seed_from_u64(seed));
+    let rows = data.points().chunks(data.count());
+    Ok(Data::new(2, rows.flat_map(|row| order.iter().map(|&point| row[point])).collect::<Vec<_>>())?)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -103,7 +125,10 @@ impl By {
                 Loss::Contrastive(steps(0.01, 20).persistent(CHAINS, Start::normal([0.0], 1.5)))
             }
             // A network learns from many updates rather than from long ones.
-            Self::Pcd => Loss::Contrastive(Contrastive::new(Ula::new(0.002), 5).persistent(CHAINS, at_data(data, CHAINS))),
+            Self::Pcd => {
+                let chains = CHAINS.min(data.count());
+                Loss::Contrastive(Contrastive::new(Ula::new(0.002), 5).persistent(chains, at_data(data, chains)))
+            }
             Self::Ism => Loss::ImplicitScoreMatching,
             // The model learned is that of the points with this noise, which should be small beside their own.
             Self::Dsm => Loss::denoising(0.05),
@@ -182,7 +207,7 @@ pub struct Outcome {
     /// KL(data ‖ model) and Fisher divergence by quadrature, where the law of the data is known.
     pub kl: Option<f64>,
     pub fisher: Option<f64>,
-    /// Between 1,000 samples and as many held-out points, without bias.
+    /// Between 1,000 samples, where there are so many, and as many held-out points, without bias.
     pub energy_distance: f64,
     pub sliced_wasserstein: f64,
     #[serde(skip)]
@@ -195,10 +220,11 @@ pub struct Outcome {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call, all of it plain data")]
-/// Trains for so many updates or seconds, whichever end first, samples the model and judges it.
+/// Trains for so many updates or seconds, whichever end first, samples the model and judges it; also by the law of the data, where it is
+/// known.
 pub fn learn(
     backend: &Backend,
-    named: Named,
+    law: Option<Mixture>,
     kind: Model,
     by: By,
     train: &Data,
@@ -207,7 +233,8 @@ pub fn learn(
     seconds: f64,
     seed: u64,
 ) -> Result<Outcome> {
-    let training = Training::new(by.loss(kind, train)?, kind.optimizer(updates)).batch(512).average(0.99).seed(seed);
+    let training =
+        Training::new(by.loss(kind, train)?, kind.optimizer(updates)).batch(BATCH.min(train.count())).average(0.99).seed(seed);
     let mut trainer = Trainer::new(backend, kind.begin(train, seed)?, training)?;
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates, |now| {
@@ -218,13 +245,13 @@ pub fn learn(
     let energy: Arc<dyn Energy> = model.clone();
     let grid = Grid::new([-HALF, -HALF], [HALF], 300)?;
     // Chains start at data, and go on long enough to leave where the model has no mass.
-    let start = train.split(COMPARED)?.0;
+    let compared = COMPARED.min(held_out.count() - 1);
+    let start = train.split(compared)?.0;
     let samples = match kind {
         Model::Mixture => walk(backend, &model, Mala::new(0.06), 1_000, seed, start.points())?,
         Model::Mlp => walk(backend, &model, Ula::new(0.002), 1_000, seed, start.points())?,
     };
-    let compared = held_out.split(COMPARED)?.0;
-    let law = named.toy().law();
+    let compared = held_out.split(compared)?.0;
     let of_law = |f: &dyn Fn(&dyn Energy) -> ergodic::Result<f64>| law.as_ref().map(|law| f(law)).transpose();
     let elapsed = last.elapsed.as_secs_f64();
     Ok(Outcome {
