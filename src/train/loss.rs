@@ -113,16 +113,22 @@ impl Loss {
         }
     }
 
+    /// That the loss can learn from finite points, `[dim][point]`.
+    pub(crate) fn check_points(&self, what: &str, x: &[f32]) -> Result<()> {
+        if let Self::NoiseContrastive { noise, .. } = self { noise.check_covers(what, x) } else { Ok(()) }
+    }
+
     /// The loss and its gradient at the parameters that the passes have.
     ///
     /// # Errors
     /// [`Error::Shape`] where the dimension, the data or the negatives do not fit each other, the loss or the passes; [`Error::Setting`] where
-    /// a setting of the loss is out of its range, or a number of the data is not finite, with its row (the point) and column (the
-    /// coordinate), from 0; [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or projections; those of the
+    /// a setting of the loss is out of its range, or a number of the data is not finite or outside of the noise's box, with its row (the
+    /// point) and column (the coordinate), from 0; [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or projections; those of the
     /// passes.
     pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
         points("points of the loss", at.dim, at.x)?;
         self.check(at.dim)?;
+        self.check_points("points of the loss", at.x)?;
         if passes.dim() != at.dim {
             return Err(Error::shape("dimension of the points", passes.dim(), at.dim));
         }

@@ -43,13 +43,14 @@ impl Noise {
         Ok(Self { form: Form::Mixture { weights: weights.iter().map(|w| w / sum).collect(), means: means.to_vec(), sds } })
     }
 
-    /// Uniform in a box, which must hold the data.
+    /// Uniform in a box, which must hold the data. Its bounds are rounded to f32, in which points stand: what is drawn then lies in it.
     ///
     /// # Errors
     /// [`Error::Shape`] where lengths differ; [`Error::Setting`] where the box is empty.
     pub fn uniform(low: impl Into<Vec<f64>>, high: impl Into<Vec<f64>>) -> Result<Self> {
         let (low, high) = (low.into(), high.into());
         let high = spread("upper bound of the noise", &high, low.len())?;
+        let [low, high] = [low, high].map(|bounds| bounds.into_iter().map(|x| f64::from(x as f32)).collect::<Vec<_>>());
         low.iter().zip(&high).try_for_each(|(low, high)| positive("width of the box of the noise", high - low).map(drop))?;
         Ok(Self { form: Form::Uniform { low, high } })
     }
@@ -59,6 +60,19 @@ impl Noise {
             Form::Mixture { means, .. } => means[0].len(),
             Form::Uniform { low, .. } => low.len(),
         }
+    }
+
+    /// That no point, `[dim][point]`, lies where there is no noise: nothing would be learned there, and c would miss its mass.
+    pub(crate) fn check_covers(&self, what: &str, points: &[f32]) -> Result<()> {
+        let Form::Uniform { low, high } = &self.form else { return Ok(()) };
+        let n = points.len() / low.len();
+        for (column, (row, (low, high))) in points.chunks(n).zip(low.iter().zip(high)).enumerate() {
+            if let Some(point) = row.iter().position(|&x| !(*low..=*high).contains(&f64::from(x))) {
+                let name = format!("{what}, row {point}, column {column}");
+                return Err(Error::setting(name, row[point], format!("must be in the box of the noise, {low} to {high}")));
+            }
+        }
+        Ok(())
     }
 
     /// One draw, rounded to f32.

@@ -147,8 +147,8 @@ impl Trainer {
     /// Runs updates on data, `[dim][point]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with its row (the
-    /// point) and column (the coordinate), from 0; [`Error::Diverged`] where training has gone back to good
+    /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite or outside of the
+    /// noise's box, with its row (the point) and column (the coordinate), from 0; [`Error::Diverged`] where training has gone back to good
     /// parameters too often (the state is then a good one); errors of the device.
     pub fn run(&mut self, data: &[f32], updates: u64) -> Result<Update> {
         self.run_with(data, updates, |_| ControlFlow::Continue(()))
@@ -166,6 +166,7 @@ impl Trainer {
     ) -> Result<Update> {
         let begun = Instant::now();
         points("data", self.target.dim(), data)?;
+        self.training.loss.check_points("data", data)?;
         let mut last = Update {
             updates: self.updates,
             loss: f64::NAN,

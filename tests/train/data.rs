@@ -3,10 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ergodic::{
-    Backend, Error, Start,
+    Backend, Error, Schedule, Start,
     energy::{CholeskyGaussian, Energy, Mixture, Params},
-    kernel::Mala,
-    train::{Contrastive, Data, Loss, Negatives, Noise, Optimizer, Standard, Toy, Trainer, Training, load},
+    kernel::{Mala, Ula},
+    net::{Activation, Mlp},
+    train::{Contrastive, Data, Loss, Negatives, Noise, Optimizer, Standard, Toy, Trainable, Trainer, Training, load},
 };
 use npyz::WriterBuilder;
 use safetensors::SafeTensors;
@@ -243,30 +244,50 @@ fn trainings() -> Vec<Training> {
         Loss::Contrastive(cd().persistent(64, Start::normal([0.0], 1.0))),
         Loss::denoising(0.2),
         Loss::NoiseContrastive { noise, ratio: 1 },
+        Loss::Contrastive(cd().negatives(Negatives::Replay { slots: 150, renewal: 0.1, start: Start::normal([0.0], 1.0) })),
     ]
     .into_iter()
     .map(|loss| Training::new(loss, Optimizer::adam(0.02)).batch(100).average(0.9).seed(5))
     .collect()
 }
 
-fn resumed(backend: Backend) {
+/// What is resumed in the middle ends as what was never interrupted; gives the rollbacks on the way.
+fn resumes(backend: &Backend, model: &Arc<dyn Trainable>, training: &Training) -> u32 {
     let folder = folder();
     let path = folder.path().join("run.safetensors");
     let data = Toy::Moons.draw(330, 1).unwrap();
-    for training in trainings() {
-        let new = || Trainer::new(&backend, start(), training.clone()).unwrap();
-        let (mut whole, mut first) = (new(), new());
-        whole.run(data.points(), 60).unwrap();
-        first.run(data.points(), 25).unwrap();
+    let mut whole = Trainer::new(backend, model.clone(), training.clone()).unwrap();
+    whole.run(data.points(), 60).unwrap();
+    for before in [25, 50] {
+        let mut first = Trainer::new(backend, model.clone(), training.clone()).unwrap();
+        first.run(data.points(), before).unwrap();
         first.save(&path).unwrap();
-        let mut second = Trainer::resume(&backend, start(), training.clone(), &path).unwrap();
-        assert_eq!((second.params(), second.updates()), (first.params(), 25));
-        second.run(data.points(), 35).unwrap();
+        let mut second = Trainer::resume(backend, model.clone(), training.clone(), &path).unwrap();
+        assert_eq!((second.params(), second.updates()), (first.params(), before));
+        second.run(data.points(), 60 - before).unwrap();
         assert_eq!(second.params(), whole.params(), "{:?}", training.loss);
         assert_eq!(second.averaged().unwrap().params(), whole.averaged().unwrap().params());
         assert_eq!((second.slots(), second.log_normalizer()), (whole.slots(), whole.log_normalizer()));
+        assert_eq!(second.rollbacks(), whole.rollbacks());
         assert_ne!(second.params(), first.params());
-        assert_eq!(load(&*start(), &path).unwrap().params(), first.params());
+        assert_eq!(load(&**model, &path).unwrap().params(), first.params());
+    }
+    whole.rollbacks()
+}
+
+fn resumed(backend: Backend) {
+    let model: Arc<dyn Trainable> = start();
+    for training in trainings() {
+        assert_eq!(resumes(&backend, &model, &training), 0);
+        // Also where it goes back, after the first of the saved states and before the second, to one that was stored.
+        let rates = Schedule::list([vec![0.02; 45], vec![1e14], vec![0.02]].concat());
+        assert!(resumes(&backend, &model, &Training { optimizer: Optimizer::adam(rates), ..training }) > 0);
+    }
+    // A network's chains, which go through its layers.
+    let network: Arc<dyn Trainable> = Arc::new(Mlp::new(2, &[12, 12], Activation::Silu, 1).unwrap().confined(0.5).unwrap());
+    let chains = Contrastive::new(Ula::new(0.01), 3).persistent(64, Start::normal([0.0], 1.0));
+    for loss in [Loss::Contrastive(chains), Loss::sliced()] {
+        assert_eq!(resumes(&backend, &network, &Training::new(loss, Optimizer::adam(0.01)).batch(100).average(0.9)), 0);
     }
 }
 
@@ -347,6 +368,9 @@ fn refused() {
     }
     let refused = run(Loss::ImplicitScoreMatching, &[0.0, 0.0, 0.0, 0.0, f32::INFINITY, 0.0]).unwrap_err().to_string();
     assert!(refused.contains("data, row 1, column 1 = inf"), "{refused}");
+    let boxed = Loss::NoiseContrastive { noise: Noise::uniform([-1.0; 2], [1.0]).unwrap(), ratio: 1 };
+    let refused = run(boxed, &[0.0, 0.0, 0.0, 0.0, 1.5, 0.0]).unwrap_err().to_string();
+    assert!(refused.contains("data, row 1, column 1 = 1.5: must be in the box of the noise, -1 to 1"), "{refused}");
     let like = |points: &[f32], dim| Noise::like(points, dim).unwrap_err();
     assert!(like(&[0.0, 1.0, 2.0, f32::NAN], 2).to_string().contains("points, row 1, column 1 = NaN"));
     assert!(matches!(like(&[0.0, 1.0, 2.0], 2), Error::Shape { .. }));

@@ -37,7 +37,7 @@ pub(crate) fn losses(dim: usize) -> Vec<(&'static str, Loss)> {
         ("the same, variance reduced", sliced(7, true)),
         ("nce", Loss::NoiseContrastive { noise: Noise::normal(vec![0.2; dim], [1.5]).unwrap(), ratio: 2 }),
         ("nce, mixture", Loss::NoiseContrastive { noise: mixture, ratio: 1 }),
-        ("nce, box", Loss::NoiseContrastive { noise: Noise::uniform(vec![-2.0; dim], [2.0]).unwrap(), ratio: 3 }),
+        ("nce, box", Loss::NoiseContrastive { noise: Noise::uniform(vec![-5.0; dim], [5.0]).unwrap(), ratio: 3 }),
     ]
 }
 
@@ -160,6 +160,17 @@ fn refused() {
     ];
     for loss in nothing {
         assert!(loss.at(&mut passes, good).is_err(), "{loss:?}");
+    }
+    // Where there is no noise nothing is learned.
+    let boxed = Loss::NoiseContrastive { noise: Noise::uniform([-1.0; 2], [2.5, 3.0]).unwrap(), ratio: 1 };
+    boxed.at(&mut passes, good).unwrap();
+    let says = boxed.at(&mut passes, At { x: &[0.0, 2.6, 2.0, 3.0], ..good }).unwrap_err().to_string();
+    assert!(says.contains("row 1, column 0 = 2.6") && says.contains("box of the noise"), "{says}");
+    // What is drawn lies in the box, also where its bounds are no numbers of f32: 0.1 is below the nearest one.
+    let narrow = Noise::uniform([0.099_999_9], [0.1]).unwrap();
+    for i in 0..1_000 {
+        let drawn = narrow.draw(&Draws::new(key(1, Stream::Data, 0), i, 0));
+        assert!(narrow.ln_density(&[drawn[0].into()]).unwrap().is_finite(), "{drawn:?}");
     }
     for noise in [Noise::normal([0.0; 2], [1.0]).unwrap(), Noise::uniform([-1.0; 2], [1.0]).unwrap()] {
         assert!(noise.ln_density(&[0.0; 2]).unwrap().is_finite());
