@@ -59,6 +59,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             misses(&Loss::DenoisingScoreMatching { levels: two[..1].to_vec() }, compromise(&two), Fault::None);
         })
         .test("a run that diverges goes back, and ends in an error that says so", diverges)
+        .test("what went back goes on from there with half the step", halves)
         .both("chains that no longer move are told of", stuck)
         .test("an energy that goes flat is told of", flat)
         .test("a run is the same twice, and when its parts are", twice)
@@ -278,6 +279,21 @@ fn diverges() {
     let mut trainer = Trainer::new(&Backend::cpu(), model, contrastive).unwrap();
     let error = trainer.run(&data(0), 2_000).unwrap_err();
     assert!(matches!(error, Error::Diverged { rollbacks: 3, .. }), "{error}");
+}
+
+/// A first step so long that no number is left, and one after going back from it: half as long as that of a run without the first.
+fn halves() {
+    let after = |rates: Vec<f64>| {
+        let updates = rates.len() as u64;
+        let optimizer = Optimizer::sgd(Schedule::list(rates), 0.0);
+        let training = Training::new(Loss::ImplicitScoreMatching, optimizer).batch(POINTS);
+        let mut trainer = Trainer::new(&Backend::cpu(), Arc::new(start()), training).unwrap();
+        trainer.run(&data(0), updates).unwrap();
+        (trainer.params(), trainer.rollbacks())
+    };
+    let (params, rollbacks) = after(vec![1e14, 0.1, 0.1]);
+    assert_eq!((params, rollbacks), (after(vec![0.05]).0, 1));
+    assert_ne!(after(vec![0.05]).0, after(vec![0.1]).0);
 }
 
 /// No proposal of these steps is accepted in a Gaussian so narrow, and none in one that became so; there are enough of them to say so.
