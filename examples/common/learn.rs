@@ -26,7 +26,7 @@ pub const BATCH: usize = 512;
 /// Persistent chains.
 const CHAINS: usize = 512;
 /// Points of the data and of the model that two-sample distances compare, where there are so many.
-pub const COMPARED: usize = 1_000;
+const COMPARED: usize = 1_000;
 /// Half a side of the box on which models are judged and shown.
 pub const HALF: f64 = 4.2;
 

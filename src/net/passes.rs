@@ -5,14 +5,14 @@ use std::ops::Range;
 use super::{
     Mlp, Network,
     engine::Engine,
-    pairs::{self, Pairs},
     plan::{Kind, Plan},
+    points::{PARTS, Points, jets},
     product::Form,
 };
 use crate::{
-    Error, Gpu, Result,
+    Gpu, Result,
     energy::Energy,
-    train::{Adjoints, Jets, Order, Passes, Traces, check_params, check_points},
+    train::{Adjoints, Jets, Order, Passes, Traces, check_params, check_points, nothing_to_reverse},
 };
 
 /// Batched passes in f32, the batch being cut where it is larger than the buffers.
@@ -21,12 +21,8 @@ pub(super) struct GpuPasses {
     engine: Engine,
     network: Network,
     confinement: f64,
-    /// Points and directions of the last jets, `[dim][point]`; second directions where these go in pairs.
-    x: Vec<f32>,
-    v: Vec<f32>,
-    second: Vec<f32>,
-    pairs: Option<Pairs>,
-    order: Order,
+    /// The points of the last jets.
+    last: Option<Points>,
     held: Held,
 }
 
@@ -51,11 +47,7 @@ impl GpuPasses {
             engine: Engine::new(gpu, &network, &mlp.params(), form),
             network,
             confinement: mlp.confinement(),
-            x: Vec::new(),
-            v: Vec::new(),
-            second: Vec::new(),
-            pairs: None,
-            order: Order::Value,
+            last: None,
             held: Held::Nothing,
         }
     }
@@ -65,77 +57,50 @@ impl GpuPasses {
         Ok((0..points).step_by(most).map(|first| first..(first + most).min(points)).collect())
     }
 
-    /// Writes what goes into the first layer of a batch, x and the directions; what else a unit has is zero. Returns the columns.
-    fn write_input(&mut self, plan: &Plan, x: &[f32], [v, second]: [&[f32]; 2], batch: Range<usize>) -> usize {
-        let (dim, stride) = (self.dim(), plan.stride);
-        let (points, columns) = (x.len() / dim, self.engine.columns(batch.len()));
-        let mut rows = vec![0.0; dim * stride * columns];
-        for (i, unit) in rows.chunks_exact_mut(stride * columns).enumerate() {
-            for (row, values) in
-                unit.chunks_exact_mut(columns).zip([x, v, &[], second]).filter(|(_, values)| !values.is_empty())
-            {
-                row[..batch.len()].copy_from_slice(&values[i * points..(i + 1) * points][batch.clone()]);
-            }
-        }
-        self.engine.write(plan, columns, plan.input(0), 0, &rows);
-        columns
+    /// The points of the last jets.
+    fn last(&self) -> Result<&Points> {
+        self.last.as_ref().ok_or_else(nothing_to_reverse)
     }
 
-    /// What the last jets are taken by.
-    fn kind(&self) -> Kind {
-        Kind::Jets(if self.pairs.is_some() { pairs::PARTS } else { self.order as usize + 1 })
-    }
-
-    /// Writes what goes into the first layer of a batch of the last jets. Returns the columns.
-    fn write_batch(&mut self, plan: &Plan, batch: Range<usize>) -> usize {
-        let (x, v, second) = (std::mem::take(&mut self.x), std::mem::take(&mut self.v), std::mem::take(&mut self.second));
-        let columns = self.write_input(plan, &x, [&v, &second], batch);
-        (self.x, self.v, self.second) = (x, v, second);
-        columns
-    }
-
-    /// The parts of the jets of all points.
-    fn forward(&mut self) -> Result<Vec<Vec<f64>>> {
-        let points = self.x.len() / self.dim();
-        self.held = Held::Nothing;
-        let plan = self.engine.plan(self.kind());
-        let batches = self.batches(points, plan.kind)?;
-        let mut parts = vec![Vec::with_capacity(points); plan.stride];
+    /// The parts of the jets of all points, which are the last from now on.
+    fn forward(&mut self, points: Points) -> Result<Vec<Vec<f64>>> {
+        (self.last, self.held) = (None, Held::Nothing);
+        let dim = self.dim();
+        let plan = self.engine.plan(Kind::Jets(points.parts));
+        let batches = self.batches(points.count, plan.kind)?;
+        let mut parts = vec![Vec::with_capacity(points.count); plan.stride];
         for batch in &batches {
-            let columns = self.write_batch(&plan, batch.clone());
+            let columns = write_input(&mut self.engine, &plan, dim, points.input(), batch.clone());
             let forward = self.engine.through(&plan, columns, 0..self.network.layers());
             let found = self.engine.run_for_rows(&[forward], columns, plan.output(), plan.stride)?;
-            for (part, found) in parts.iter_mut().zip(found.chunks_exact(columns)) {
-                part.extend(found[..batch.len()].iter().map(|&of| f64::from(of)));
+            for (column, point) in batch.clone().enumerate() {
+                let squares = points.half_square(point);
+                for (part, (all, square)) in parts.iter_mut().zip(squares).enumerate() {
+                    all.push(f64::from(found[part * columns + column]) + self.confinement * square);
+                }
             }
         }
         if batches.len() == 1 {
             self.held = Held::Jets;
         }
-        let (c, x, v, second) = (self.confinement, &self.x, &self.v, &self.second);
-        // Of ½ c ‖x‖².
-        let confined = [vec![(0.5 * c, x, x)], vec![(c, x, v)], vec![(c, v, v), (c, second, second)], vec![(c, x, second)]];
-        for (part, terms) in parts.iter_mut().zip(confined) {
-            for (factor, a, b) in terms.into_iter().filter(|(_, _, b)| !b.is_empty()) {
-                part.iter_mut().enumerate().for_each(|(point, of)| *of += factor * dot((a, b), points, point));
-            }
-        }
+        self.last = Some(points);
         Ok(parts)
     }
 
-    /// The gradient in the parameters from the adjoints of a point's parts.
-    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; 4]) -> Result<Vec<f64>> {
-        let (points, layers) = (self.x.len() / self.dim(), self.network.layers());
+    /// The gradient in the parameters from the adjoints of the last points' parts.
+    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; PARTS]) -> Result<Vec<f64>> {
         let held = matches!(self.held, Held::Jets);
         if !held {
             self.held = Held::Nothing;
         }
+        let (dim, layers) = (self.dim(), self.network.layers());
+        let points = self.last.as_ref().ok_or_else(nothing_to_reverse)?;
         let mut grad = vec![0.0; self.network.params_len()];
-        let plan = self.engine.plan(self.kind());
-        for batch in self.batches(points, plan.kind)? {
+        let plan = self.engine.plan(Kind::Jets(points.parts));
+        for batch in self.batches(points.count, plan.kind)? {
             let columns = self.engine.columns(batch.len());
             if !held {
-                self.write_batch(&plan, batch.clone());
+                write_input(&mut self.engine, &plan, dim, points.input(), batch.clone());
             }
             let mut rows = vec![0.0; plan.stride * columns];
             for (column, point) in batch.enumerate() {
@@ -156,22 +121,14 @@ impl GpuPasses {
         Ok(grad)
     }
 
-    fn check_jets(&self) -> Result<usize> {
-        match self.x.len() / self.dim() {
-            0 => Err(Error::Unsupported("there is nothing to reverse: call jets first, after the parameters were set".into())),
-            points => Ok(points),
-        }
-    }
-
     /// The gradient in the parameters of the slopes, times their adjoints, at points whose energies and gradients were the last to be
     /// computed: a slope along v times β is one along β v.
     fn along(&mut self, slopes: &[f64]) -> Result<Vec<f64>> {
-        let (points, layers) = (slopes.len(), self.network.layers());
+        let (dim, layers) = (self.dim(), self.network.layers());
+        let points = self.last.as_ref().ok_or_else(nothing_to_reverse)?;
         let plan = self.engine.plan(Kind::Along);
-        let v: Vec<_> = self.v.iter().zip(slopes.iter().cycle()).map(|(&v, &slope)| (f64::from(v) * slope) as f32).collect();
-        let x = std::mem::take(&mut self.x);
-        let columns = self.write_input(&plan, &x, [&v, &[]], 0..points);
-        self.x = x;
+        let v: Vec<_> = points.v.iter().zip(slopes.iter().cycle()).map(|(&v, &slope)| (f64::from(v) * slope) as f32).collect();
+        let columns = write_input(&mut self.engine, &plan, dim, [&points.x, &v, &[], &[]], 0..points.count);
         // Of the output, the value has no adjoint and the slope has one.
         let adjoint = [vec![0.0; columns], vec![1.0; columns]].concat();
         self.engine.write(&plan, columns, plan.adjoint(layers), 0, &adjoint);
@@ -182,10 +139,17 @@ impl GpuPasses {
     }
 }
 
-/// Σ aᵢ bᵢ at a point.
-fn dot((a, b): (&[f32], &[f32]), points: usize, point: usize) -> f64 {
-    let rows = (point..a.len()).step_by(points);
-    rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum()
+/// Writes what goes into the first layer of a batch, part by part, `[dim][point]`; what is empty is zero. Returns the columns.
+fn write_input(engine: &mut Engine, plan: &Plan, dim: usize, parts: [&[f32]; PARTS], batch: Range<usize>) -> usize {
+    let (points, columns) = (parts[0].len() / dim, engine.columns(batch.len()));
+    let mut rows = vec![0.0; dim * plan.stride * columns];
+    for (i, unit) in rows.chunks_exact_mut(plan.stride * columns).enumerate() {
+        for (row, values) in unit.chunks_exact_mut(columns).zip(parts).filter(|(_, values)| !values.is_empty()) {
+            row[..batch.len()].copy_from_slice(&values[i * points..(i + 1) * points][batch.clone()]);
+        }
+    }
+    engine.write(plan, columns, plan.input(0), 0, &rows);
+    columns
 }
 
 impl Passes for GpuPasses {
@@ -195,7 +159,7 @@ impl Passes for GpuPasses {
 
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("network", self.network.params_len(), params)?;
-        (self.x, self.v, self.second, self.held) = (Vec::new(), Vec::new(), Vec::new(), Held::Nothing);
+        (self.last, self.held) = (None, Held::Nothing);
         self.engine.set_params(params)
     }
 
@@ -208,7 +172,7 @@ impl Passes for GpuPasses {
         let plan = self.engine.plan(Kind::Kept);
         let batches = self.batches(points, Kind::Kept)?;
         for batch in batches.iter().cloned() {
-            let columns = self.write_input(&plan, x, [&[], &[]], batch.clone());
+            let columns = write_input(&mut self.engine, &plan, dim, [x, &[], &[], &[]], batch.clone());
             let pass = self.engine.through(&plan, columns, 0..2 * self.network.layers());
             // The energy, then its gradient.
             let found = self.engine.run_for_rows(&[pass], columns, plan.output(), plan.stride * (1 + dim))?;
@@ -230,60 +194,36 @@ impl Passes for GpuPasses {
     }
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let points = check_points(self.dim(), x, v, order)?;
-        (self.x, self.v, self.second, self.pairs, self.order) = (x.to_vec(), v.to_vec(), Vec::new(), None, order);
+        let points = Points::new(self.dim(), x, v, order)?;
         if let Held::Gradient { x: at, energies, grads } = &self.held
             && order == Order::Slope
             && at == x
         {
-            let slopes = (0..points).map(|point| dot((grads, v), points, point)).collect();
-            return Ok(Jets { values: energies.clone(), slopes, ..Jets::default() });
+            let slopes = (0..points.count).map(|point| points.dot(grads, v, point)).collect();
+            let values = energies.clone();
+            self.last = Some(points);
+            return Ok(Jets { values, slopes, ..Jets::default() });
         }
-        let mut parts = self.forward()?.into_iter();
-        let mut next = || parts.next().unwrap_or_default();
-        Ok(Jets { values: next(), slopes: next(), curvatures: next() })
+        Ok(jets(self.forward(points)?))
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
-        adjoints.check(self.check_jets()?)?;
-        if self.pairs.is_some() {
-            return Err(Error::Unsupported(
-                "the last call was of traces, whose gradient is another: call traces_param_grad".into(),
-            ));
+        let points = self.last()?;
+        let of_parts = points.of_jets(adjoints)?;
+        let of_slopes = points.parts == 2 && adjoints.values.is_empty() && !adjoints.slopes.is_empty();
+        match &self.held {
+            Held::Gradient { x, .. } if of_slopes && *x == points.x => self.along(&adjoints.slopes),
+            _ => self.reverse(of_parts),
         }
-        let of_slopes = self.order == Order::Slope && adjoints.values.is_empty() && !adjoints.slopes.is_empty();
-        if let Held::Gradient { x, .. } = &self.held
-            && of_slopes
-            && *x == self.x
-        {
-            return self.along(&adjoints.slopes);
-        }
-        self.reverse(|point| {
-            let [value, slope, curvature] = adjoints.of(point);
-            [value, slope, curvature, 0.0]
-        })
     }
 
     fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
-        if v.len() == x.len() {
-            let Jets { slopes, curvatures, .. } = self.jets(x, v, Order::Curvature)?;
-            return Ok(Traces { slopes, curvatures });
-        }
-        let (pairs, columns) = Pairs::new(self.dim(), x, v)?;
-        (self.x, self.v, self.second, self.pairs) = (columns.x, columns.v, columns.second, Some(pairs));
-        let parts = self.forward()?;
-        Ok(pairs.traces([&parts[1], &parts[2], &parts[3]]))
+        let parts = self.forward(Points::in_directions(self.dim(), x, v)?)?;
+        Ok(self.last()?.traces(&parts))
     }
 
     fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
-        let columns = self.check_jets()?;
-        match self.pairs {
-            Some(pairs) => self.reverse(pairs.adjoints(adjoints)?),
-            None => {
-                adjoints.directions(columns)?;
-                let Traces { slopes, curvatures } = adjoints.clone();
-                self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
-            }
-        }
+        let of_parts = self.last()?.of_traces(adjoints)?;
+        self.reverse(of_parts)
     }
 }

@@ -6,7 +6,7 @@
 //! Everything within a turn is written out, since an index that varies would put the sums in memory. But every load and store of the text
 //! costs time to compile, growing with the square of their number, so sums are finished four rows at a time, in a loop that selects them:
 //! there activations are taken, and a narrow layer that follows is summed up. Of a step of contrastive divergence about a quarter goes to
-//! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums. 16 rows are slower than 32,
+//! loads, a third to multiply-adds (which this driver does not fuse) and a quarter to what becomes of the sums (by a profile not kept). 16 rows are slower than 32,
 //! having more loads; so are 64 rows, or eight terms a turn, likely since their text outgrows the instruction cache (in a probe that is
 //! not kept, of the product of a layer 128 to 128 alone, 44 GFLOP/s become 37, 33 and 31; with no loads at all they would be 70). Where
 //! jets have more sums a row, blocks have fewer rows for the same reason: 24 of three parts, 16 of four (in that probe 42 and 38 GFLOP/s,
@@ -17,7 +17,10 @@
 
 use std::fmt::Write as _;
 
-use super::narrow::{components, narrow_parts, narrow_sums};
+use super::{
+    narrow::{components, narrow_parts, narrow_sums},
+    points::PARTS,
+};
 use crate::Gpu;
 
 /// Rows that are stored in a turn.
@@ -111,8 +114,9 @@ pub(super) fn selected(rows: usize, first: usize, tail: &str) -> String {
 }
 
 /// The text of a turn: four terms of all `rows` of a block. `load(eight, row)` is the expression of the vec4 of a row among the eight that
-/// begin with `eight` (`row` being an expression itself), and `term(row, weight, part, group)` the text that adds a weight times term `part` of four to the sums of a row in a group of columns.
-/// One group after another: what goes in of a group stays in registers, and the sums of a row are loaded once for four terms.
+/// begin with `eight` (`row` being an expression itself), and `term(row, weight, part, group)` the text that adds a weight times term
+/// `part` of four to the sums of a row in a group of columns. One group after another: what goes in of a group stays in registers, and the
+/// sums of a row are loaded once for four terms.
 pub(super) fn turn(
     form: Form,
     rows: usize,
@@ -154,7 +158,7 @@ fn each((parts, quads): (usize, usize), line: impl Fn(usize, usize) -> String) -
 
 /// A jet of some parts.
 pub(super) fn jet(parts: usize, value: impl Fn(usize) -> String) -> String {
-    let parts = (0..4).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
+    let parts = (0..PARTS).map(|part| if part < parts { value(part) } else { "vec4<f32>(0.0)".into() });
     format!("Jet({})", parts.collect::<Vec<_>>().join(", "))
 }
 

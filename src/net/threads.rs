@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use super::{
     Mlp,
     layers::{Layers, Weights},
-    pairs::{self, Columns, Pairs},
+    points::{PARTS, Points, jets},
 };
 use crate::{
-    Error, Result,
+    Result,
     energy::Energy,
-    train::{Adjoints, Jets, Order, Passes, Traces, check_params, check_points},
+    train::{Adjoints, Jets, Order, Passes, Traces, check_params, nothing_to_reverse},
 };
 
 /// Points that one thread takes together: sums have a fixed order, whatever the number of threads.
@@ -40,57 +40,22 @@ struct Threaded {
     layers: Vec<Layers<f32>>,
 }
 
-/// Points and directions, `[dim][point]`; second directions where these go in pairs.
-#[derive(Debug)]
-struct Points {
-    count: usize,
-    parts: usize,
-    x: Vec<f32>,
-    v: Vec<f32>,
-    second: Vec<f32>,
-    pairs: Option<Pairs>,
+/// The points that are in memory at once.
+fn batches(points: &Points) -> impl Iterator<Item = Range<usize>> + use<> {
+    let count = points.count;
+    (0..count).step_by(MOST_POINTS).map(move |first| first..count.min(first + MOST_POINTS))
 }
 
-impl Points {
-    fn new(dim: usize, x: &[f32], v: &[f32], order: Order) -> Result<Self> {
-        let count = check_points(dim, x, v, order)?;
-        Ok(Self { count, parts: order as usize + 1, x: x.to_vec(), v: v.to_vec(), second: Vec::new(), pairs: None })
-    }
-
-    /// In pairs of directions, `[dim][direction][point]`.
-    fn in_pairs(dim: usize, x: &[f32], v: &[f32]) -> Result<Self> {
-        let (pairs, Columns { x, v, second }) = Pairs::new(dim, x, v)?;
-        Ok(Self { count: x.len() / dim, parts: pairs::PARTS, x, v, second, pairs: Some(pairs) })
-    }
-
-    /// The points that are in memory at once.
-    fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let count = self.count;
-        (0..count).step_by(MOST_POINTS).map(move |first| first..count.min(first + MOST_POINTS))
-    }
-
-    /// Takes some of the points through the layers: rows of values, slopes, curvatures and second slopes of the network.
-    fn forward<'a>(&self, weights: &Weights<f32>, layers: &'a mut Layers<f32>, own: &Range<usize>) -> &'a [f32] {
-        let input = layers.input(weights, self.parts, own.len());
-        for (i, unit) in input.chunks_exact_mut(self.parts * own.len()).enumerate() {
-            // The curvatures of the input are zero.
-            let parts = unit.chunks_exact_mut(own.len()).zip([&self.x[..], &self.v, &[], &self.second]);
-            for (part, all) in parts.filter(|(_, all)| !all.is_empty()) {
-                part.copy_from_slice(&all[i * self.count..][own.clone()]);
-            }
+/// Takes some of the points through the layers: the rows of the parts of the network's jets.
+fn forward<'a>(points: &Points, weights: &Weights<f32>, layers: &'a mut Layers<f32>, own: &Range<usize>) -> &'a [f32] {
+    let input = layers.input(weights, points.parts, own.len());
+    for (i, unit) in input.chunks_exact_mut(points.parts * own.len()).enumerate() {
+        let parts = unit.chunks_exact_mut(own.len()).zip(points.input());
+        for (part, all) in parts.filter(|(_, all)| !all.is_empty()) {
+            part.copy_from_slice(&all[i * points.count..][own.clone()]);
         }
-        layers.forward(weights)
     }
-
-    /// The parts of ½ ‖x‖² at a point.
-    fn half_square(&self, point: usize) -> [f64; pairs::PARTS] {
-        let dot = |a: &[f32], b: &[f32]| {
-            let rows = (point..a.len().min(b.len())).step_by(self.count);
-            rows.map(|at| f64::from(a[at]) * f64::from(b[at])).sum::<f64>()
-        };
-        let curvature = dot(&self.v, &self.v) + dot(&self.second, &self.second);
-        [0.5 * dot(&self.x, &self.x), dot(&self.x, &self.v), curvature, dot(&self.x, &self.second)]
-    }
+    layers.forward(weights)
 }
 
 impl Threaded {
@@ -123,18 +88,16 @@ impl ThreadPasses {
 
     /// The points of the last jets.
     fn last(&self) -> Result<&Points> {
-        self.last.as_ref().ok_or_else(|| {
-            Error::Unsupported("there is nothing to reverse: call jets first, after the parameters were set".into())
-        })
+        self.last.as_ref().ok_or_else(nothing_to_reverse)
     }
 
     /// The parts of the jets of all points, which are the last from now on.
     fn forward(&mut self, points: Points) -> Vec<Vec<f64>> {
         let c = self.confinement;
         let mut parts = vec![Vec::with_capacity(points.count); points.parts];
-        for batch in points.batches() {
+        for batch in batches(&points) {
             let found = self.network.each(batch, |weights, layers, own| {
-                let mut found: Vec<_> = points.forward(weights, layers, &own).iter().map(|&f| f64::from(f)).collect();
+                let mut found: Vec<_> = forward(&points, weights, layers, &own).iter().map(|&f| f64::from(f)).collect();
                 for (i, point) in own.clone().enumerate() {
                     let jet = found.iter_mut().skip(i).step_by(own.len());
                     jet.zip(points.half_square(point)).for_each(|(jet, square)| *jet += c * square);
@@ -152,13 +115,13 @@ impl ThreadPasses {
     }
 
     /// The gradient in the parameters from the adjoints of a point's parts; zero where there are no last points.
-    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; pairs::PARTS] + Sync) -> Vec<f64> {
+    fn reverse(&mut self, adjoints: impl Fn(usize) -> [f64; PARTS] + Sync) -> Vec<f64> {
         let mut grad = vec![0.0; self.network().params_len()];
         let Some(points) = &self.last else { return grad };
-        for batch in points.batches() {
+        for batch in batches(points) {
             let found = self.network.each(batch, |weights, layers, own| {
                 if !self.held {
-                    points.forward(weights, layers, &own);
+                    forward(points, weights, layers, &own);
                 }
                 let mut given = vec![0.0; points.parts * own.len()];
                 for (i, point) in own.clone().enumerate() {
@@ -195,9 +158,9 @@ impl Passes for ThreadPasses {
         self.held = false;
         let mut energies = Vec::with_capacity(points.count);
         let mut grads: Vec<_> = x.iter().map(|x| c as f32 * x).collect();
-        for batch in points.batches() {
+        for batch in batches(&points) {
             let found = self.network.each(batch, |weights, layers, own| {
-                let values = points.forward(weights, layers, &own).iter().zip(own.clone());
+                let values = forward(&points, weights, layers, &own).iter().zip(own.clone());
                 let energies: Vec<_> = values.map(|(&f, point)| f64::from(f) + c * points.half_square(point)[0]).collect();
                 let slopes = layers.input_grad(weights, &vec![1.0; own.len()]).to_vec();
                 (own, energies, slopes)
@@ -213,45 +176,21 @@ impl Passes for ThreadPasses {
     }
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
-        let mut parts = self.forward(Points::new(self.dim(), x, v, order)?).into_iter();
-        let mut next = || parts.next().unwrap_or_default();
-        Ok(Jets { values: next(), slopes: next(), curvatures: next() })
+        Ok(jets(self.forward(Points::new(self.dim(), x, v, order)?)))
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
-        let points = self.last()?;
-        adjoints.check(points.count)?;
-        if points.pairs.is_some() {
-            return Err(Error::Unsupported(
-                "the last call was of traces, whose gradient is another: call traces_param_grad".into(),
-            ));
-        }
-        Ok(self.reverse(|point| {
-            let [value, slope, curvature] = adjoints.of(point);
-            [value, slope, curvature, 0.0]
-        }))
+        let adjoints = self.last()?.of_jets(adjoints)?;
+        Ok(self.reverse(adjoints))
     }
 
     fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
-        if v.len() == x.len() {
-            let Jets { slopes, curvatures, .. } = self.jets(x, v, Order::Curvature)?;
-            return Ok(Traces { slopes, curvatures });
-        }
-        let points = Points::in_pairs(self.dim(), x, v)?;
-        let Some(pairs) = points.pairs else { return Ok(Traces::default()) };
-        let parts = self.forward(points);
-        Ok(pairs.traces([&parts[1], &parts[2], &parts[3]]))
+        let parts = self.forward(Points::in_directions(self.dim(), x, v)?);
+        Ok(self.last()?.traces(&parts))
     }
 
     fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
-        let points = self.last()?;
-        match points.pairs {
-            Some(pairs) => Ok(self.reverse(pairs.adjoints(adjoints)?)),
-            None => {
-                adjoints.directions(points.count)?;
-                let Traces { slopes, curvatures } = adjoints.clone();
-                self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
-            }
-        }
+        let adjoints = self.last()?.of_traces(adjoints)?;
+        Ok(self.reverse(adjoints))
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Adjoints, Jets, Order, Passes, Trainable, check_params, check_points};
+use super::{Adjoints, Jets, Order, Passes, Trainable, check_params, check_points, nothing_to_reverse};
 use crate::{
     Error, Gpu, Program, Result,
     dispatch::{
@@ -313,9 +313,7 @@ impl Passes for JetPasses {
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
         let points = self.x.len() / self.dim;
         if points == 0 {
-            return Err(Error::Unsupported(
-                "there is nothing to reverse: call jets first, after the parameters were set".into(),
-            ));
+            return Err(nothing_to_reverse());
         }
         adjoints.check(points)?;
         let mut grad = vec![0.0; self.params_len];

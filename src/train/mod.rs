@@ -32,7 +32,7 @@ pub use noise::Noise;
 pub(crate) use optimizer::Memory;
 pub use optimizer::{Optimizer, Rule};
 pub use passes::{Adjoints, Block, Jets, Order, Passes, Traces, Trainable, passes};
-pub(crate) use passes::{check_directions, check_params, check_points, side_by_side};
+pub(crate) use passes::{check_directions, check_params, check_points, nothing_to_reverse, side_by_side};
 pub use point_passes::PointPasses;
 pub use scaled::TrainableScaled;
 pub use toy::Toy;

@@ -112,7 +112,8 @@ pub trait Passes: Send + Debug {
     /// As [`energy_and_grad`](Self::energy_and_grad).
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets>;
 
-    /// ∂L/∂params, summed over the points, from the adjoints of the jets of the last call of [`jets`](Self::jets).
+    /// ∂L/∂params, summed over the points, from the adjoints of the jets of the last call of [`jets`](Self::jets). (After one of
+    /// [`traces`](Self::traces) call [`traces_param_grad`](Self::traces_param_grad).)
     ///
     /// # Errors
     /// [`Error::Shape`] where the adjoints are not one a point of that call; errors of the device.
@@ -260,6 +261,11 @@ pub(crate) fn check_points(dim: usize, x: &[f32], v: &[f32], order: Order) -> Re
         return Err(Error::shape("directions ([dim][point])", expected, v.len()));
     }
     Ok(x.len() / dim)
+}
+
+/// Before any jets, or after other parameters.
+pub(crate) fn nothing_to_reverse() -> Error {
+    Error::Unsupported("there is nothing to reverse: call jets or traces first, after the parameters were set".into())
 }
 
 /// The numbers of points of x, `[dim][point]`, and of directions of v, `[dim][direction][point]`.

@@ -203,6 +203,10 @@ fn faults(passes: &mut dyn Passes) {
         let adjoints = Traces { slopes: vec![1.0; slopes], curvatures: vec![1.0; curvatures] };
         assert!(matches!(passes.traces_param_grad(&adjoints), Err(Error::Shape { .. })), "{slopes}, {curvatures}");
     }
+    // Each reverse belongs to its own passes.
+    assert!(passes.param_grad(&Adjoints { values: vec![1.0; 6], ..Adjoints::default() }).is_err());
+    passes.jets(&[0.0; 4], &[0.0; 4], Order::Curvature).unwrap();
+    assert!(passes.traces_param_grad(&Traces { slopes: vec![1.0; 2], curvatures: vec![1.0; 2] }).is_err());
     passes.jets(&[0.0; 4], &[], Order::Value).unwrap();
     assert!(matches!(passes.param_grad(&Adjoints { values: vec![1.0; 3], ..Adjoints::default() }), Err(Error::Shape { .. })));
     passes.set_params(&small().params()).unwrap();
