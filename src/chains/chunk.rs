@@ -38,8 +38,9 @@ pub(crate) fn largest_bytes_a_chain(rows: &Rows) -> u64 {
 }
 
 /// Bytes of a chain on the device, in a ring of so many buffers.
-pub(crate) fn bytes_a_chain(dim: usize, rows: &Rows, ring: usize) -> u64 {
-    4 * (ring * (dim + rows.all()) + (ring - 1) * (OUTCOME_ROWS + LANDED_ROWS)) as u64
+pub(crate) fn bytes_a_chain(gpu: &Gpu, dim: usize, rows: &Rows, ring: usize) -> u64 {
+    let copied = if gpu.maps_storage() { 0 } else { LANDED_ROWS };
+    4 * (ring * (dim + rows.all()) + (ring - 1) * (OUTCOME_ROWS + copied)) as u64
 }
 
 /// An evaluation that was submitted.

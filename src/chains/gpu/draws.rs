@@ -21,7 +21,7 @@ impl GpuChains {
         let Some(budget) = self.setup.memory_budget else { return Ok(room) };
         // A buffer, and its staging if any, for each slice in flight.
         let copies = if self.gpu.maps_storage() { 1 } else { 2 } * (self.ring as u64 - 1);
-        let state = self.setup.chains as u64 * chunk::bytes_a_chain(self.pipelines.dim(), &self.rows, self.ring);
+        let state = self.setup.chains as u64 * chunk::bytes_a_chain(&self.gpu, self.pipelines.dim(), &self.rows, self.ring);
         let room = room.min(budget.saturating_sub(state) / (copies * all));
         if room > 0 {
             return Ok(room);

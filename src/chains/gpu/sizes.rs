@@ -29,7 +29,7 @@ pub(super) fn chunk_sizes(gpu: &Gpu, setup: &Setup) -> Result<Vec<usize>> {
         });
     }
     let chunks = setup.chains.div_ceil(most as usize);
-    setup.check_memory(chunk::bytes_a_chain(setup.target.dim(), rows, chunk::ring(chunks)), gpu.is_software())?;
+    setup.check_memory(chunk::bytes_a_chain(gpu, setup.target.dim(), rows, chunk::ring(chunks)), gpu.is_software())?;
     // Chunks of nearly equal size.
     let size = setup.chains.div_ceil(chunks).div_ceil(64) * 64;
     let mut sizes = vec![size; setup.chains / size];
