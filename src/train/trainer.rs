@@ -144,6 +144,13 @@ impl Trainer {
         &self.state.slots
     }
 
+    /// What one update leaves to the next, to be changed in between: the parameters, with c where it is learned, and the slots. For tests
+    /// that plant a fault.
+    #[doc(hidden)]
+    pub fn carried(&mut self) -> (&mut [f64], &mut [f32]) {
+        (&mut self.state.params, &mut self.state.slots)
+    }
+
     /// Runs updates on data, `[dim][point]`.
     ///
     /// # Errors
