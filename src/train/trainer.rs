@@ -321,3 +321,52 @@ impl Trainer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{energy::CholeskyGaussian, train::Optimizer};
+
+    /// The parameters after each of 30 updates, from the beginning on, and their average of this decay.
+    fn run(decay: f64) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let data: Vec<_> = (0..40).map(|i| (i % 7) as f32).collect();
+        let training = Training::new(Loss::ImplicitScoreMatching, Optimizer::adam(0.05)).average(decay);
+        let model = Arc::new(CholeskyGaussian::isotropic([0.0], 1.0).unwrap());
+        let mut trainer = Trainer::new(&Backend::cpu(), model, training).unwrap();
+        let mut params = vec![trainer.state.params.clone()];
+        for _ in 0..30 {
+            trainer.run(&data, 1).unwrap();
+            params.push(trainer.state.params.clone());
+        }
+        (params, trainer.state.average)
+    }
+
+    /// Σ wⱼ θⱼ, with wⱼ = (1 − kⱼ) Πᵢ kᵢ over the updates i after j, the beginning having the rest of the weight.
+    fn weighted(params: &[Vec<f64>], keep: impl Fn(usize) -> f64) -> Vec<f64> {
+        let last = params.len() - 1;
+        let weight = |j: usize| {
+            let own = if j == 0 { 1.0 } else { 1.0 - keep(j) };
+            own * (j + 1..=last).map(&keep).product::<f64>()
+        };
+        assert!(((0..=last).map(weight).sum::<f64>() - 1.0).abs() < 1e-12);
+        (0..params[0].len()).map(|i| (0..=last).map(|j| weight(j) * params[j][i]).sum()).collect()
+    }
+
+    fn apart(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    }
+
+    /// Of a decay of ½ from the tenth update on, and of one that 30 updates do not come to.
+    #[test]
+    fn the_moving_average_forgets_the_beginning() {
+        for decay in [0.5, 0.99] {
+            let (params, found) = run(decay);
+            assert!(apart(&params[0], &params[30]) > 0.5);
+            let expected = weighted(&params, |update| decay.min(update as f64 / (update as f64 + 10.0)));
+            assert!(apart(&found, &expected) < 1e-12, "{found:?} is not {expected:?}");
+            // One of the decay alone, which holds on to the beginning, and one an update late.
+            assert!(decay < 0.9 || apart(&found, &weighted(&params, |_| decay)) > 0.1);
+            assert!(apart(&found, &weighted(&params[..30], |update| decay.min(update as f64 / (update as f64 + 10.0)))) > 1e-3);
+        }
+    }
+}
