@@ -10,15 +10,25 @@ mod judge;
 mod learned;
 mod losses;
 mod mixture;
+mod moons;
 mod optimum;
 
 use common::Suite;
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
-    for add in
-        [chains::add, data::add, device::add, judge::add, jets::add, losses::add, learned::add, mixture::add, optimum::add]
-    {
+    for add in [
+        chains::add,
+        data::add,
+        device::add,
+        judge::add,
+        jets::add,
+        losses::add,
+        learned::add,
+        mixture::add,
+        moons::add,
+        optimum::add,
+    ] {
         suite = add(suite);
     }
     suite.run()
