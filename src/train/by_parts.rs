@@ -20,7 +20,7 @@ pub(super) fn composed_passes<P: Passes + 'static>(
     let own = whole.params().len() - parts.iter().map(|part| part.params().len()).sum::<usize>();
     let passes: Vec<_> = parts.iter().map(|part| passes(part, backend)).collect::<Result<_>>()?;
     let parts = passes.into_iter().zip(parts).map(|(passes, part)| (passes, part.params().len())).collect();
-    Ok(Some(Box::new(by_parts(Parts { params: whole.params()[..own].to_vec(), parts, jets: Vec::new() }))))
+    Ok(Some(Box::new(by_parts(Parts { params: whole.params()[..own].to_vec(), parts, jets: Vec::new(), traced: 0 }))))
 }
 
 /// The passes over the parts, each with its number of parameters.
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     parts: Vec<(Box<dyn Passes>, usize)>,
     /// Of each part, in the last call of `jets`.
     jets: Vec<Jets>,
+    traced: usize,
 }
 
 impl Parts {
@@ -47,6 +48,7 @@ impl Parts {
         check_params("energy", own + self.parts.iter().map(|(_, params)| params).sum::<usize>(), params)?;
         self.params.copy_from_slice(&params[..own]);
         self.jets.clear();
+        self.traced = 0;
         let mut rest = &params[own..];
         for (part, len) in &mut self.parts {
             let (of_part, after) = rest.split_at(*len);
@@ -62,6 +64,7 @@ impl Parts {
 
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<()> {
         self.jets.clear();
+        self.traced = 0;
         self.jets = self.parts.iter_mut().map(|(part, _)| part.jets(x, v, order)).collect::<Result<_>>()?;
         Ok(())
     }
@@ -134,6 +137,10 @@ impl Passes for SumPasses {
         Ok(self.0.whole(sum, order))
     }
 
+    fn traced(&mut self) -> Option<&mut usize> {
+        Some(&mut self.0.traced)
+    }
+
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
         adjoints.check(self.0.points())?;
         let all = vec![adjoints.clone(); self.0.parts.len()];
@@ -180,6 +187,10 @@ impl Passes for ConvexPasses {
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
         self.0.jets(x, v, order)?;
         Ok(self.0.whole(|jets| LogSumExp::new(&self.terms(jets)).jet(), order))
+    }
+
+    fn traced(&mut self) -> Option<&mut usize> {
+        Some(&mut self.0.traced)
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {
@@ -231,6 +242,10 @@ impl Passes for ScaledPasses {
         self.0.jets(x, v, order)?;
         let factor = self.factor();
         Ok(self.0.whole(|jets| jets.next().unwrap_or_default().map(|of| factor * of), order))
+    }
+
+    fn traced(&mut self) -> Option<&mut usize> {
+        Some(&mut self.0.traced)
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {

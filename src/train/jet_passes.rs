@@ -63,6 +63,7 @@ pub(super) struct JetPasses {
     v: Vec<f32>,
     /// Whether those are in the buffer, all in one batch.
     held: bool,
+    traced: usize,
 }
 
 impl JetPasses {
@@ -95,6 +96,7 @@ impl JetPasses {
             x: Vec::new(),
             v: Vec::new(),
             held: false,
+            traced: 0,
             gpu: gpu.clone(),
         }))
     }
@@ -266,7 +268,7 @@ impl Passes for JetPasses {
 
     fn set_params(&mut self, params: &[f32]) -> Result<()> {
         check_params("energy", self.params_len, params)?;
-        (self.x, self.v, self.held) = (Vec::new(), Vec::new(), false);
+        (self.x, self.v, self.held, self.traced) = (Vec::new(), Vec::new(), false, 0);
         self.gpu.queue().write_buffer(&self.params, 0, bytemuck::cast_slice(&padded(params)));
         self.gpu.check(0)
     }
@@ -293,7 +295,7 @@ impl Passes for JetPasses {
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
         let points = check_points(self.dim, x, v, order)?;
         let batches = self.batches(points)?;
-        self.held = false;
+        (self.held, self.traced) = (false, 0);
         (self.x, self.v) = (x.to_vec(), v.to_vec());
         let (entry, parts) = if order == Order::Value { ("energies", 1) } else { ("jets", order as usize + 1) };
         let mut jets = Jets::default();
@@ -308,6 +310,10 @@ impl Passes for JetPasses {
         }
         self.held = batches.len() == 1;
         Ok(jets)
+    }
+
+    fn traced(&mut self) -> Option<&mut usize> {
+        Some(&mut self.traced)
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {

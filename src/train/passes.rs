@@ -127,6 +127,9 @@ pub trait Passes: Send + Debug {
     fn traces(&mut self, x: &[f32], v: &[f32]) -> Result<Traces> {
         let (points, directions) = check_directions(self.dim(), x, v)?;
         let jets = self.jets(&side_by_side(self.dim(), &vec![x; directions]), v, Order::Curvature)?;
+        if let Some(traced) = self.traced() {
+            *traced = points;
+        }
         let mut curvatures = vec![0.0; points];
         for along in jets.curvatures.chunks_exact(points) {
             curvatures.iter_mut().zip(along).for_each(|(sum, curvature)| *sum += curvature);
@@ -137,12 +140,24 @@ pub trait Passes: Send + Debug {
     /// ∂L/∂params, summed over the points, from ∂L/∂ each number of the last call of [`traces`](Self::traces).
     ///
     /// # Errors
-    /// [`Error::Shape`] where there are not as many slopes as that call returned, or where the curvatures do not divide them; errors of the
-    /// device.
+    /// [`Error::Shape`] where there are not as many slopes and curvatures as that call returned; [`Error::Unsupported`] where there was none
+    /// since the last one of [`set_params`](Self::set_params) or [`jets`](Self::jets); errors of the device.
     fn traces_param_grad(&mut self, adjoints: &Traces) -> Result<Vec<f64>> {
-        let directions = adjoints.directions(adjoints.curvatures.len())?;
+        // Passes that do not note it cannot tell two directions of three points from three of two.
+        let points = self.traced().map_or(adjoints.curvatures.len(), |points| *points);
+        if points == 0 {
+            let why = "call traces first, after the parameters were set, with no call of jets in between";
+            return Err(Error::Unsupported(format!("there are no traces to reverse: {why}")));
+        }
+        let directions = adjoints.directions(points)?;
         let (slopes, curvatures) = (adjoints.slopes.clone(), adjoints.curvatures.repeat(directions));
         self.param_grad(&Adjoints { slopes, curvatures, ..Adjoints::default() })
+    }
+
+    /// Where [`traces`](Self::traces) notes its number of points, which [`jets`](Self::jets) and [`set_params`](Self::set_params) set to zero;
+    /// none where these passes note nothing, or have `traces` of their own.
+    fn traced(&mut self) -> Option<&mut usize> {
+        None
     }
 }
 

@@ -22,6 +22,7 @@ pub struct PointPasses {
     /// Points and directions of the last jets, `[point][dim]`; no directions where only values were asked for.
     x: Vec<f64>,
     v: Vec<f64>,
+    traced: usize,
 }
 
 impl PointPasses {
@@ -29,7 +30,7 @@ impl PointPasses {
     pub fn new(target: Arc<dyn Trainable>) -> Self {
         let params = target.params();
         let wide_params = params.iter().map(|&p| f64::from(p)).collect();
-        Self { target, params, wide_params, x: Vec::new(), v: Vec::new() }
+        Self { target, params, wide_params, x: Vec::new(), v: Vec::new(), traced: 0 }
     }
 
     fn direction(&self, point: usize) -> &[f64] {
@@ -53,7 +54,7 @@ impl Passes for PointPasses {
         check_params("energy", self.params.len(), params)?;
         self.params.copy_from_slice(params);
         self.wide_params = params.iter().map(|&p| f64::from(p)).collect();
-        (self.x, self.v) = (Vec::new(), Vec::new());
+        (self.x, self.v, self.traced) = (Vec::new(), Vec::new(), 0);
         Ok(())
     }
 
@@ -70,7 +71,7 @@ impl Passes for PointPasses {
     fn jets(&mut self, x: &[f32], v: &[f32], order: Order) -> Result<Jets> {
         let dim = self.target.dim();
         let points = check_points(dim, x, v, order)?;
-        (self.x, self.v) = (by_point(x, dim), by_point(v, dim));
+        (self.x, self.v, self.traced) = (by_point(x, dim), by_point(v, dim), 0);
         let jet =
             |point: usize| self.target.jet(&self.wide_params, &self.x[point * dim..][..dim], self.direction(point), order);
         let jets: Vec<_> = (0..points).into_par_iter().map(jet).collect();
@@ -80,6 +81,10 @@ impl Passes for PointPasses {
             slopes: each(1, order >= Order::Slope),
             curvatures: each(2, order == Order::Curvature),
         })
+    }
+
+    fn traced(&mut self) -> Option<&mut usize> {
+        Some(&mut self.traced)
     }
 
     fn param_grad(&mut self, adjoints: &Adjoints) -> Result<Vec<f64>> {

@@ -9,7 +9,8 @@ use ergodic::{
     program::Composer,
     random::{Draws, Stream, key},
     train::{
-        Adjoints, At, Block, Order, Passes, PointPasses, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes,
+        Adjoints, At, Block, Order, Passes, PointPasses, Traces, Trainable, TrainableConvex, TrainableScaled, TrainableSum,
+        passes,
     },
 };
 
@@ -20,6 +21,7 @@ use crate::{
         energy_of_inner,
     },
     losses::losses,
+    optimum::{Fault, Faulty, start},
 };
 
 /// Of norms. (The issue asks for 10⁻³; f32 sums of a few hundred terms are right to 10⁻⁵.)
@@ -95,6 +97,44 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             passes.set_params(&twin().params()).unwrap();
             assert!(passes.param_grad(&adjoints(2)).is_err());
         })
+        .test("adjoints that are not of the last traces are typed errors", || {
+            let one: Arc<dyn Trainable> = Arc::new(cholesky_gaussian(2));
+            traces_fit(&one, &Backend::cpu()).unwrap();
+            // Passes that note nothing take them.
+            let unnoted: Arc<dyn Trainable> = Arc::new(Faulty::new(start(), Fault::None));
+            assert!(traces_fit(&unnoted, &Backend::cpu()).is_err());
+        })
+        .gpu("adjoints that are not of the last traces are typed errors", |gpu| {
+            let more = [("a mixture", twin()), ("a Gaussian", Arc::new(cholesky_gaussian(2)) as _)];
+            for (name, energy) in by_parts().into_iter().chain(more) {
+                traces_fit(&energy, &Backend::gpu_of(gpu.clone())).map_err(|e| format!("{name}: {e}")).unwrap();
+            }
+        })
+}
+
+/// Six slopes of two points are none of three, nor is there anything to reverse after jets or other parameters.
+fn traces_fit(energy: &Arc<dyn Trainable>, backend: &Backend) -> Result<(), String> {
+    let mut passes = passes(energy, backend).unwrap();
+    let adjoints = |slopes, points| Traces { slopes: vec![0.3; slopes], curvatures: vec![0.7; points] };
+    passes.traces(&[0.1, 0.2, 0.3, 0.4], &[1.0, 0.5, 0.2, 0.1, 0.6, 0.3, 1.0, 0.2, 0.9, 0.8, 0.7, 0.4]).unwrap();
+    passes.traces_param_grad(&adjoints(6, 2)).unwrap();
+    for (slopes, points) in [(6, 3), (6, 6), (6, 1), (4, 2), (2, 2), (0, 2), (6, 0)] {
+        let found = passes.traces_param_grad(&adjoints(slopes, points));
+        if !matches!(found, Err(Error::Shape { .. })) {
+            return Err(format!("{slopes} slopes of {points} points: {found:?}"));
+        }
+    }
+    passes.energy_and_grad(&[0.1, 0.2]).unwrap();
+    passes.traces_param_grad(&adjoints(6, 2)).unwrap();
+    passes.jets(&[0.0; 4], &[1.0; 4], Order::Curvature).unwrap();
+    let after_jets = passes.traces_param_grad(&adjoints(2, 2));
+    passes.traces(&[0.0; 4], &[1.0; 4]).unwrap();
+    passes.set_params(&energy.params()).unwrap();
+    let after_params = passes.traces_param_grad(&adjoints(2, 2));
+    match [after_jets, after_params].into_iter().find(|found| !matches!(found, Err(Error::Unsupported(_)))) {
+        Some(found) => Err(format!("after jets or parameters: {found:?}")),
+        None => Ok(()),
+    }
 }
 
 /// Composed energies with a network in them, which has passes of its own.
