@@ -166,6 +166,8 @@ fn goals_that_cannot_be_judged_are_refused() {
         (setup(64), Goal::mcse(f64::NAN)),
         (setup(64), Goal::mcse(0.1).rhat(1.0)),
         (setup(64).superchains(1), Goal::mcse(0.1).rhat(1.01)),
+        // Of nothing: it would be met at the first look.
+        (setup(64), Goal { mcse: None, rhat: None }),
     ] {
         let refused = built(setup).collect(Collect::until(goal));
         assert!(matches!(refused, Err(Error::Setting { .. })), "{goal:?}: {refused:?}");

@@ -20,7 +20,7 @@ use crate::{
 /// Draws at the first look at a goal; further looks follow when the goal may be met, at the latest after twice as many.
 const FIRST_LOOK: u64 = 16;
 /// A Monte Carlo error is estimated from the spread of the chains' means: from fewer chains it is too rough to stop at.
-const FEWEST_CHAINS: usize = 16;
+pub(super) const FEWEST_CHAINS: usize = 16;
 
 /// What to collect: how many draws, or how precise the moments shall be, and within what limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +56,9 @@ impl Goal {
     }
 
     fn validate(&self, setup: &Setup) -> Result<()> {
+        if self.mcse.is_none() && self.rhat.is_none() {
+            return Err(Error::setting("the goal", "nothing", "must be of mcse or of rhat; for draws alone there is Collect::draws"));
+        }
         if let Some(mcse) = self.mcse {
             positive("the goal's mcse", mcse)?;
             if setup.chains / setup.rungs() < FEWEST_CHAINS {
@@ -292,7 +295,7 @@ fn run(
         call.standing = Standing::new(&summary.coordinates, draws, collect.goal);
         let is_met = collect.goal.is_some() && call.standing.is_some_and(|s| s.is_met());
         if let Some(ended) = if is_met { Some(Ended::Goal) } else { ended } {
-            return Ok(chains.report_of(&summary).ended(ended, call.standing.filter(|_| collect.goal.is_some())));
+            return Ok(chains.report_of(&summary).ended(ended, call.standing.filter(|_| collect.goal.is_some() && draws > 0)));
         }
         look = call.standing.map_or(last, |s| s.next_look()).clamp(draws + 1, last);
     }
