@@ -13,7 +13,7 @@ use common::{Suite, streaming::moments_against_positions};
 use ergodic::{
     Backend, Chains, Collect, Error, Report, Start,
     chains::{Ended, Goal, Phase, Progress, Quantity, Setup},
-    energy::{Banana, Energy, Gaussian, Mixture, Params},
+    energy::{Banana, Energy, Funnel, Gaussian, Mixture, Params},
     kernel::{Hmc, Mala, Rwm},
 };
 
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         .both("nested_rhat_sees_separate_modes", nested_rhat_sees_separate_modes)
         .both("superchains_share_a_start", superchains_share_a_start)
         .both("what_is_undefined_says_why", what_is_undefined_says_why)
+        .both("no_draws_say_why", no_draws_say_why)
         .both("what_cannot_be_trusted_is_named", what_cannot_be_trusted_is_named)
         .both("words_are_few_and_right", words_are_few_and_right)
         .both("e_bfmi_of_a_gaussian_is_one", e_bfmi_of_a_gaussian_is_one)
@@ -223,12 +224,38 @@ fn what_is_undefined_says_why(backend: Backend) {
     assert_eq!((still.coordinates[1].mcse, still.coordinates[1].ess, still.coordinates[1].rhat), (None, None, None));
     assert!(still.notes.iter().any(|note| note.contains("x[0], x[1], x[2] are undefined")), "{still}");
     assert!(still.to_string().contains("undefined"), "{still}");
+    // They started apart, and their spread is not that of draws.
+    let apart = backend.chains(gaussian(), Rwm::new(1e4)).count(64);
+    let frozen = built(apart.clone()).collect(Collect::until(Goal::mcse(0.5)).at_most(100)).unwrap();
+    assert_eq!((frozen.coordinates[1].mcse, frozen.coordinates[1].mcse_sd, frozen.coordinates[1].ess), (None, None, None));
+    assert!(frozen.coordinates[1].sd > 0.0 && frozen.ended == Some(Ended::Draws), "{frozen}");
+    assert!(frozen.notes.iter().any(|note| note.contains("x[0], x[1], x[2] are undefined: no chain moved")), "{frozen}");
+    let single = built(apart).collect(Collect::draws(1)).unwrap();
+    assert!(single.notes.iter().any(|note| note.contains("rhat is undefined: there is one draw a chain")), "{single}");
     let at_one_point = report(backend.chains(gaussian(), Rwm::new(0.5)).count(8).start(Start::point([0.0])));
     assert!(at_one_point.notes.iter().any(|note| note.contains("started at one point")), "{at_one_point}");
     let together = report(backend.chains(gaussian(), Rwm::new(0.5)).count(8).superchains(1));
     assert!(together.coordinates[0].rhat.is_none() && together.notes.iter().any(|note| note.contains("one superchain")));
-    let sound = built(backend.chains(gaussian(), Rwm::new(1.0)).count(8)).collect(Collect::draws(2_000)).unwrap();
+    let few = built(backend.chains(gaussian(), Rwm::new(1.0)).count(3)).collect(Collect::draws(2_000)).unwrap();
+    assert!(matches!(&few.notes[..], [note] if note.contains("mcse and ess are rough") && note.contains("50 %")), "{few}");
+    let sound = built(backend.chains(gaussian(), Rwm::new(1.0)).count(16)).collect(Collect::draws(2_000)).unwrap();
     assert!(sound.notes.is_empty(), "{sound}");
+}
+
+/// Time that is up before the first draw: no moments, and a note, of whatever kernel.
+fn no_draws_say_why(backend: Backend) {
+    let at_once = Collect::until(Goal::mcse(0.1)).within(Duration::ZERO);
+    let none = built(backend.chains(gaussian(), Hmc::new(0.3, 3)).count(64)).collect(at_once).unwrap();
+    assert!(none.coordinates.is_empty() && none.energy_moments.is_none() && none.standing.is_none(), "{none}");
+    assert_eq!((none.draws, none.ended), (0, Some(Ended::Time)));
+    assert!(none.notes.iter().any(|note| note.contains("time was up before the first; allow more")), "{none}");
+    let mut run = built(backend.chains(gaussian(), Hmc::adaptive()).count(64));
+    let none = run.collect(at_once).unwrap();
+    assert!(none.notes.iter().any(|note| note.contains("time was up in the warm-up; the next call goes on with it")), "{none}");
+    for text in [none.to_string(), run.report().to_string(), none.to_json()] {
+        assert!(!text.contains("unadjusted") && !text.contains("NaN"), "{text}");
+    }
+    assert!(none.to_string().contains("note: no draws were collected"), "{none}");
 }
 
 /// Chains that stay near their starts; trajectories that overflow in the tails of a banana, where the step size that suits the rest of it
@@ -237,6 +264,10 @@ fn what_cannot_be_trusted_is_named(backend: Backend) {
     let slow = built(backend.chains(gaussian(), Rwm::new(0.01)).count(64)).collect(Collect::draws(50)).unwrap();
     assert!(slow.notes.iter().any(|note| note.contains("the chains have not mixed")), "{slow}");
     assert!(slow.to_string().contains("above 1.1"), "{slow}");
+
+    let neck =
+        built(backend.chains(Funnel::new(10).unwrap(), Hmc::new(0.1, 8)).count(64)).collect(Collect::draws(300)).unwrap();
+    assert!(neck.notes.iter().any(|note| note.contains("below 0.3: momenta drawn anew hardly change the energy")), "{neck}");
 
     let banana = |kernel| built(backend.chains(Banana::new(), kernel).count(256)).collect(Collect::draws(200)).unwrap();
     let unstable = banana(Hmc::adaptive_to(0.8));

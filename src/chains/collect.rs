@@ -57,7 +57,11 @@ impl Goal {
 
     fn validate(&self, setup: &Setup) -> Result<()> {
         if self.mcse.is_none() && self.rhat.is_none() {
-            return Err(Error::setting("the goal", "nothing", "must be of mcse or of rhat; for draws alone there is Collect::draws"));
+            return Err(Error::setting(
+                "the goal",
+                "nothing",
+                "must be of mcse or of rhat; for draws alone there is Collect::draws",
+            ));
         }
         if let Some(mcse) = self.mcse {
             positive("the goal's mcse", mcse)?;

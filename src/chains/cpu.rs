@@ -281,11 +281,11 @@ impl Collecting for CpuChains {
     }
 
     fn report_of(&self, summary: &Summary) -> Report {
-        self.report_since(&self.clock.since(&self.begun)).with_moments(
-            summary,
-            self.starts_at_one_point,
-            self.clock.steps - self.warmed_up.steps,
-        )
+        let report = self.report_since(&self.clock.since(&self.begun));
+        if summary.draws == 0 {
+            return report.without_draws(self.adapted.plan.is_some());
+        }
+        report.with_moments(summary, self.starts_at_one_point, self.clock.steps - self.warmed_up.steps)
     }
 }
 

@@ -270,8 +270,11 @@ impl Collecting for GpuChains {
     }
 
     fn report_of(&self, summary: &Summary) -> Report {
-        let counted = self.at.clock.steps - self.at.warmed_up.steps;
-        self.report_since(&self.at, &self.at.begun).with_moments(summary, self.starts_at_one_point, counted)
+        let report = self.report_since(&self.at, &self.at.begun);
+        if summary.draws == 0 {
+            return report.without_draws(self.at.adapted.plan.is_some());
+        }
+        report.with_moments(summary, self.starts_at_one_point, self.at.clock.steps - self.at.warmed_up.steps)
     }
 }
 

@@ -36,7 +36,9 @@ impl Coordinate {
         let variance = means.iter().zip(m2s).map(second).sum::<f64>() / chains;
         let sd = variance.sqrt();
         let of_spread = |squares: f64| (squares / (chains - 1.0) / chains).sqrt();
-        let is_defined = chains > 1.0 && between > 0.0;
+        // Chains that stand still spread as they started, which says nothing of the target. One draw of each cannot tell.
+        let moved = moments.draws < 2 || m2s.iter().any(|&m2| m2 > 0.0);
+        let is_defined = chains > 1.0 && between > 0.0 && moved;
         let mcse = is_defined.then(|| of_spread(between));
         let mcse_sd = is_defined.then(|| {
             let squares = means.iter().zip(m2s).map(|values| (second(values) - variance).powi(2)).sum::<f64>();

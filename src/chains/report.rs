@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::tempering::tempering;
 pub use self::tempering::{RungRow, TemperingReport};
-use super::{Coordinate, Ended, FailedAt, Setup, Standing, summary::Summary, tally::Ledger};
+use super::{Coordinate, Ended, FailedAt, Setup, Standing, collect::FEWEST_CHAINS, summary::Summary, tally::Ledger};
 use crate::{
     adapt::{Adaptation, FAILING},
     kernel::Failure,
@@ -168,6 +168,17 @@ impl Report {
         }
     }
 
+    /// Of a collection whose time was up before its first draw.
+    pub(crate) fn without_draws(mut self, is_warming_up: bool) -> Self {
+        let (place, next) = if is_warming_up {
+            ("in the warm-up", "the next call goes on with it")
+        } else {
+            ("before the first", "allow more")
+        };
+        self.notes = vec![format!("no draws were collected: time was up {place}; {next}")];
+        self
+    }
+
     /// With the moments that were collected, so many steps after the failures began to be counted.
     pub(crate) fn with_moments(mut self, summary: &Summary, starts_at_one_point: bool, counted_steps: u64) -> Self {
         self.draws = summary.draws;
@@ -180,6 +191,7 @@ impl Report {
         }
         self.notes = notes(&self, summary.chains, starts_at_one_point);
         self.notes.extend(unmixed(&self));
+        self.notes.extend(slow_energies(&self));
         self.notes.extend(failing(&self, counted_steps));
         self
     }
@@ -237,6 +249,19 @@ fn unmixed(report: &Report) -> Option<String> {
     ))
 }
 
+/// E-BFMI below which momenta drawn anew change the energy too little (Betancourt 2016).
+const SLOW_ENERGIES: f64 = 0.3;
+
+/// Momenta that are too small for the energies of the target.
+fn slow_energies(report: &Report) -> Option<String> {
+    let e_bfmi = report.e_bfmi.filter(|&e_bfmi| e_bfmi < SLOW_ENERGIES)?;
+    Some(format!(
+        "E-BFMI is {e_bfmi:.3}, below {SLOW_ENERGIES}: momenta drawn anew hardly change the energy, so chains may be slow to come to heavy \
+         tails and narrow necks, and means biased beyond their mcse; where the target can be written in other coordinates \
+         (reparametrised, non-centred), do that"
+    ))
+}
+
 /// Transitions of a Metropolis kernel that fail again and again.
 fn failing(report: &Report, counted_steps: u64) -> Option<String> {
     report.mean_acceptance?;
@@ -257,16 +282,33 @@ fn failing(report: &Report, counted_steps: u64) -> Option<String> {
 /// What is undefined, or blind, and why.
 fn notes(report: &Report, chains: usize, starts_at_one_point: bool) -> Vec<String> {
     let mut notes = Vec::new();
-    let still: Vec<_> = (0..report.dim).filter(|&i| report.coordinates[i].sd == 0.0).map(|i| format!("x[{i}]")).collect();
+    let undefined = |why: &str, which: &dyn Fn(&Coordinate) -> bool| {
+        let names: Vec<_> = (0..report.dim).filter(|&i| which(&report.coordinates[i])).map(|i| format!("x[{i}]")).collect();
+        let shown = names[..names.len().min(4)].join(", ");
+        let more = if names.len() > 4 { format!(" and {} more", names.len() - 4) } else { String::new() };
+        (!names.is_empty()).then(|| format!("mcse, ess and rhat of {shown}{more} are undefined: {why}"))
+    };
     if chains < 2 {
         notes.push("mcse, ess and rhat are undefined: there is one chain, and they compare chains".into());
-    } else if !still.is_empty() {
-        let shown = still[..still.len().min(4)].join(", ");
-        let more = if still.len() > 4 { format!(" and {} more", still.len() - 4) } else { String::new() };
-        notes.push(format!("mcse, ess and rhat of {shown}{more} are undefined: every draw of every chain is the same number"));
+    } else {
+        let rough = (chains < FEWEST_CHAINS && report.coordinates.iter().any(|c| c.mcse.is_some())).then(|| {
+            let part = 100.0 / (2.0 * (chains as f64 - 1.0)).sqrt();
+            format!(
+                "mcse and ess are rough: they are estimated from the spread of {chains} chains, which tells an error to some \
+                 {part:.0} %; take {FEWEST_CHAINS} or more"
+            )
+        });
+        notes.extend(undefined("every draw of every chain is the same number", &|c| c.sd == 0.0));
+        notes.extend(undefined("no chain moved along them, each draw of a chain is the same number", &|c| {
+            c.sd > 0.0 && c.mcse.is_none()
+        }));
+        notes.extend(rough);
     }
     if chains > 1 && report.superchains < 2 {
         notes.push("rhat is undefined: there is one superchain, and it compares superchains".into());
+    }
+    if report.draws == 1 && report.superchains == chains && chains > 1 {
+        notes.push("rhat is undefined: there is one draw a chain, and it compares their spread with that of the chains".into());
     }
     if chains > 1 && starts_at_one_point {
         notes.push("all chains started at one point: rhat cannot see a part of the target that none of them reached".into());

@@ -18,7 +18,7 @@ impl fmt::Display for Report {
             .as_ref()
             .map(|t| format!(" at {}", counted(t.rungs.len() as u64, "temperature")))
             .unwrap_or_default();
-        writeln!(f, "{}{ladder} on {} in {} dimensions", self.kernel, self.energy, self.dim)?;
+        writeln!(f, "{}{ladder} on {} in {}", self.kernel, self.energy, counted(self.dim as u64, "dimension"))?;
         writeln!(f, "  {}", self.adapter)?;
         let device = self.device_seconds.map(|s| format!(", {s:.3} s on the device")).unwrap_or_default();
         let (chains, steps) = (counted(self.chains as u64, "chain"), counted(self.steps, "step"));
@@ -37,6 +37,8 @@ impl fmt::Display for Report {
         )?;
         match self.mean_acceptance {
             Some(acceptance) => write!(f, "  mean acceptance {acceptance:.4}")?,
+            // Of no steps there is none, whatever the kernel.
+            None if self.steps == 0 => write!(f, "  no steps")?,
             None => write!(f, "  unadjusted: accepts always, biased by the step size")?,
         }
         if self.temperature != 1.0 {
@@ -47,6 +49,7 @@ impl fmt::Display for Report {
             writeln!(f, "{adaptation}")?;
         }
         if self.coordinates.is_empty() {
+            self.fmt_notes(f)?;
             return self.fmt_failures(f);
         }
         write!(f, "  {} a chain", counted(self.draws, "draw"))?;
@@ -89,14 +92,16 @@ impl fmt::Display for Report {
         if let Some(tempering) = &self.tempering {
             tempering.fmt(f)?;
         }
-        for note in &self.notes {
-            writeln!(f, "  note: {note}")?;
-        }
+        self.fmt_notes(f)?;
         self.fmt_failures(f)
     }
 }
 
 impl Report {
+    fn fmt_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.notes.iter().try_for_each(|note| writeln!(f, "  note: {note}"))
+    }
+
     fn fmt_failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.failures.is_empty() {
             return write!(f, "  no failures");
