@@ -364,6 +364,8 @@ mod zarr {
             .both("zarr_round_trip", round_trip)
             .both("zarr_of_a_cancelled_run", of_a_cancelled_run)
             .test("zarr_tells_of_draws_as_they_come", tells_of_draws_as_they_come)
+            .both("zarr_goes_on_after_a_resumption", goes_on)
+            .test("zarr_refuses_what_does_not_go_on", refuses_what_does_not_go_on)
             .test("zarr_errors_name_the_file", errors_name_the_file)
     }
 
@@ -482,6 +484,113 @@ mod zarr {
         let setup = Backend::cpu().chains(gaussian(), Mala::new(0.2)).count(64);
         built(setup).collect_into(Collect::draws(5), &mut quick).unwrap();
         assert_eq!(read(&folder.path().join("quick.zarr"), "/posterior/x").0, [64, 5, 3]);
+    }
+
+    /// A store as a crash leaves it: nothing is told at the end.
+    struct Crashed(Zarr);
+
+    impl Sink for Crashed {
+        fn begin(&mut self, shape: &Shape) -> Result<()> {
+            self.0.begin(shape)
+        }
+        fn write(&mut self, draws: &[Draw<'_>]) -> Result<()> {
+            self.0.write(draws)
+        }
+    }
+
+    /// All files of a folder, by name.
+    fn files(path: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let mut all = std::collections::BTreeMap::new();
+        for entry in fs::read_dir(path).unwrap().map(Result::<_, std::io::Error>::unwrap) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().is_dir() {
+                all.extend(files(&entry.path()).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+            } else {
+                all.insert(name, fs::read(entry.path()).unwrap());
+            }
+        }
+        all
+    }
+
+    /// A run that crashed after its checkpoint, resumed into its store: every draw is that of a run which was not interrupted, whether
+    /// the collection goes on or a new one begins.
+    fn goes_on(backend: Backend) {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = || backend.chains(gaussian(), Mala::new(0.2)).count(64).seed(1).first_chain(128);
+        let collect = |n| Collect::draws(n).thin(3).stored_chains(3..40);
+        for goes_on in [true, false] {
+            let on = |collect: Collect| if goes_on { collect.go_on() } else { collect };
+            let place = |name: &str| folder.path().join(format!("{name}_{goes_on}"));
+            let mut whole = built(setup());
+            let mut store = Zarr::create(place("whole.zarr")).unwrap();
+            whole.collect_into(collect(10).thin(1), &mut store.warmup()).unwrap();
+            whole.collect_into(collect(100), &mut store).unwrap();
+            whole.collect_into(on(collect(50)), &mut store).unwrap();
+
+            let mut run = built(setup());
+            let mut store = Zarr::create(place("draws.zarr")).unwrap();
+            run.collect_into(collect(10).thin(1), &mut store.warmup()).unwrap();
+            let mut store = Crashed(store);
+            run.collect_into(collect(100), &mut store).unwrap();
+            run.save(&place("run")).unwrap();
+            run.collect_into(on(collect(41)), &mut store).unwrap();
+            drop((run, store));
+
+            let mut run = setup().resume(place("run")).unwrap();
+            let mut store = Zarr::open(place("draws.zarr")).unwrap();
+            run.collect_into(on(collect(20)), &mut store).unwrap();
+            assert_eq!(read(&place("draws.zarr"), "/warmup_posterior/x"), read(&place("whole.zarr"), "/warmup_posterior/x"));
+            run.collect_into(collect(30).go_on(), &mut store).unwrap();
+            for array in ["/posterior/x", "/sample_stats/lp"] {
+                let (shape, values) = read(&place("draws.zarr"), array);
+                assert!(shape[..2] == [37, if goes_on { 50 } else { 49 }] && values.iter().all(|v| v.is_finite()), "{shape:?}");
+                assert_eq!((shape, values), read(&place("whole.zarr"), array), "{array}");
+            }
+            let draws = |name: &str| files(&place(name)).into_iter().filter(|(name, _)| !name.contains("zarr.json")).collect();
+            let (found, expected): (Vec<_>, Vec<_>) = (draws("draws.zarr"), draws("whole.zarr"));
+            assert!(found == expected, "there are other files");
+        }
+    }
+
+    /// Another run, a lost draw, and what is no store: nothing is changed, and no step is run.
+    fn refuses_what_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, saved) = (folder.path().join("draws.zarr"), folder.path().join("run"));
+        let setup = |seed| Backend::cpu().chains(gaussian(), Mala::new(0.2)).count(64).seed(seed);
+        let mut run = built(setup(1));
+        run.collect_into(Collect::draws(20), &mut Zarr::create(&path).unwrap()).unwrap();
+        run.save(&saved).unwrap();
+        let refused = |mut run: Box<dyn Chains>, collect: Collect| {
+            let (before, steps) = (files(&path), run.steps());
+            let error = run.collect_into(collect, &mut Zarr::open(&path).unwrap()).unwrap_err();
+            assert!(matches!(&error, Error::Format { path: of, .. } if *of == path), "{error}");
+            assert!(files(&path) == before && run.steps() == steps);
+            error.to_string()
+        };
+        let resumed = || setup(1).resume(&saved).unwrap();
+        let on = Collect::draws(20).go_on();
+        assert!(refused(built(setup(2)), on).contains("seed is 1 in the store and 2 here"));
+        let kernel = Backend::cpu().chains(gaussian(), Rwm::new(0.2)).count(64).seed(1);
+        assert!(refused(built(kernel), on).contains("kernel is \"mala\" in the store and \"rwm\" here"));
+        assert!(refused(built(setup(1).count(65)), on).contains("other chains"));
+        assert!(refused(built(setup(1).first_chain(1)), on).contains("other chains"));
+        assert!(refused(resumed(), on.stored_chains(1..64)).contains("other chains"));
+        fs::write(path.join("posterior/x/c.0.19.0"), [0; 100]).unwrap();
+        assert!(
+            refused(resumed(), on)
+                .contains("lacks draws that were made before the checkpoint: of those before step 21 it has 19")
+        );
+        resumed().collect_into(Collect::draws(20), &mut Zarr::open(&path).unwrap()).unwrap();
+        assert_eq!(read(&path, "/posterior/x").0, [64, 39, 3]);
+
+        assert!(matches!(Zarr::open(folder.path().join("none")).unwrap_err(), Error::File { .. }));
+        assert!(matches!(Zarr::open(folder.path()).unwrap_err(), Error::File { .. }));
+        let group = path.join("posterior/zarr.json");
+        let text = fs::read_to_string(&group).unwrap();
+        for damaged in [text.replace("collections", "selections"), text[..text.len() / 2].to_owned(), String::new()] {
+            fs::write(&group, damaged).unwrap();
+            assert!(matches!(Zarr::open(&path).unwrap_err(), Error::Format { .. }));
+        }
     }
 
     fn errors_name_the_file() {

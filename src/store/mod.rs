@@ -51,6 +51,10 @@ pub struct Shape {
     pub rungs: usize,
     /// Steps from draw to draw.
     pub thin: u64,
+    /// Steps that the chains will have done at the first draw.
+    pub first_step: u64,
+    /// Whether it goes on with a collection that has handed out draws before: the last of them was `thin` steps earlier.
+    pub goes_on: bool,
     /// Name of the energy.
     pub energy: String,
     /// Name of the kernel.

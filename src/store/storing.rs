@@ -35,20 +35,23 @@ impl<'a> Storing<'a> {
         let rungs = setup.rungs();
         let chains = collect.stored(setup.chains, rungs)?;
         let dim = setup.target.dim();
+        let origin = steps - already;
+        let before = already / collect.thin;
         sink.begin(&Shape {
-            draws: already.saturating_add(collect.draws) / collect.thin - already / collect.thin,
+            draws: already.saturating_add(collect.draws) / collect.thin - before,
             at_most: collect.goal.is_some() || collect.within.is_some(),
             dim,
             chains: chains.len(),
             first_chain: u64::from(setup.first_chain) + (chains.start * rungs) as u64,
             rungs,
             thin: collect.thin,
+            first_step: origin.saturating_add((before + 1).saturating_mul(collect.thin)),
+            goes_on: before > 0,
             energy: setup.target.name(),
             kernel: setup.kernel.name(),
             seed: setup.seed,
         })?;
         let temperature = setup.temperature.clone();
-        let origin = steps - already;
         Ok(Self { sink, thin: collect.thin, chains, rungs, dim, temperature, origin, room: Vec::new() })
     }
 

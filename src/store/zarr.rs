@@ -1,5 +1,7 @@
 //! Draws in a Zarr v3 store, which ArviZ, xarray and zarr-python open.
 
+mod reopen;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -26,6 +28,9 @@ use crate::{Error, Result};
 
 /// Draw numbers in a chunk of the coordinate `draw`.
 const NUMBERS: u64 = 4096;
+/// The attribute of a group of positions that says which draws were made when: three whole numbers a collection, its first draw, the
+/// steps that chains had done then, and the steps from draw to draw.
+const COLLECTIONS: &str = "collections";
 /// How often the metadata is told of new draws.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
@@ -38,6 +43,7 @@ const TOLD_EVERY: Duration = Duration::from_millis(100);
 ///
 /// Every tenth of a second, and at the end, the metadata says how many draws there are, so a reader sees whole draws at any time, also
 /// of a run that was cancelled or failed; of one that crashed, all but those of the last moment. Metadata files are replaced as a whole.
+/// [`open`](Zarr::open) goes on with the store of a run that was interrupted.
 /// Nothing is flushed to the disk by force: when the machine itself goes down, draws of the last seconds may be lost.
 ///
 /// In Python, with ArviZ 1.0 or later: `arviz.from_zarr(path)`. ArviZ 0.x reads Zarr v3 by way of xarray:
@@ -67,7 +73,10 @@ struct Phase {
     draws: u64,
     /// Draws that the metadata tells of, and when it was told.
     told: (u64, Instant),
+    /// What the draws are, but for those of a store that was opened and has got no more yet.
     shape: Option<Shape>,
+    /// First draw, its step, and the steps from draw to draw, of each collection.
+    collections: Vec<[u64; 3]>,
 }
 
 impl Zarr {
@@ -80,12 +89,8 @@ impl Zarr {
         named(&path, fs::create_dir(&path))?;
         let folder = Folder { path, nodes: BTreeMap::new() };
         folder.write_root()?;
-        let phase = |positions, stats| Phase { positions, stats, draws: 0, told: (0, Instant::now()), shape: None };
-        Ok(Self {
-            folder,
-            posterior: phase("posterior", "sample_stats"),
-            warmup: phase("warmup_posterior", "warmup_sample_stats"),
-        })
+        let [posterior, warmup] = Phase::both();
+        Ok(Self { folder, posterior, warmup })
     }
 
     /// A sink for draws of the warm-up, which go into `warmup_posterior` and `warmup_sample_stats`.
@@ -95,8 +100,31 @@ impl Zarr {
 }
 
 impl Phase {
+    /// Of a store without draws.
+    fn both() -> [Self; 2] {
+        let phase = |positions, stats| Self {
+            positions,
+            stats,
+            draws: 0,
+            told: (0, Instant::now()),
+            shape: None,
+            collections: Vec::new(),
+        };
+        [phase("posterior", "sample_stats"), phase("warmup_posterior", "warmup_sample_stats")]
+    }
+
     /// Makes the groups and arrays, or checks that the draws to come fit those that are there.
     fn begin(&mut self, folder: &mut Folder, shape: &Shape) -> Result<()> {
+        self.make(folder, shape)?;
+        self.collections.push([self.draws, shape.first_step, shape.thin]);
+        folder.set_attribute(self.positions, COLLECTIONS, json!(self.collections.concat()))?;
+        folder.write_root()
+    }
+
+    fn make(&mut self, folder: &mut Folder, shape: &Shape) -> Result<()> {
+        if folder.nodes.contains_key(self.positions) && self.shape.is_none() {
+            self.take_up(folder, shape)?;
+        }
         if let Some(before) = &self.shape {
             let same = (before.dim, before.chains, before.first_chain) == (shape.dim, shape.chains, shape.first_chain);
             let values = |shape: &Shape| shape.dim * shape.chains;
@@ -122,7 +150,7 @@ impl Phase {
         }
         folder.add_numbers(self.positions, "x_dim_0", 0..dim)?;
         self.shape = Some(shape.clone());
-        folder.write_root()
+        Ok(())
     }
 
     /// Writes draws, and from time to time that they are there.
@@ -148,8 +176,12 @@ impl Phase {
 
     /// Writes how many draws there are.
     fn tell(&mut self, folder: &mut Folder) -> Result<()> {
+        if self.draws > self.told.0 { self.tell_all(folder) } else { Ok(()) }
+    }
+
+    fn tell_all(&mut self, folder: &mut Folder) -> Result<()> {
         let (count, told) = (self.draws, self.told.0);
-        let Some(shape) = self.shape.as_ref().filter(|_| count > told) else { return Ok(()) };
+        let Some(shape) = self.shape.as_ref() else { return Ok(()) };
         let (chains, dim) = (shape.chains as u64, shape.dim as u64);
         for (group, values) in [(self.positions, "x"), (self.stats, "lp")] {
             for chunk in told / NUMBERS..count.div_ceil(NUMBERS) {
@@ -204,6 +236,13 @@ impl Folder {
         named(&folder, fs::create_dir(&folder))?;
         self.nodes.insert(name.into(), metadata);
         self.write_node(name)
+    }
+
+    fn set_attribute(&mut self, group: &str, key: &str, value: Value) -> Result<()> {
+        if let Some(NodeMetadata::Group(zarrs::group::GroupMetadata::V3(metadata))) = self.nodes.get_mut(group) {
+            metadata.attributes.insert(key.into(), value);
+        }
+        self.write_node(group)
     }
 
     fn reshape(&mut self, name: &str, shape: Vec<u64>) -> Result<()> {
