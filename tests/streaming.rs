@@ -391,6 +391,9 @@ fn progress_tells_how_far(backend: Backend) {
     assert!(seen.iter().any(|p| p.phase == Phase::Advance && p.total == 100));
     let collected: Vec<_> = seen.iter().filter(|p| p.phase == Phase::Collect).collect();
     assert!(collected.windows(2).all(|pair| pair[0].done <= pair[1].done));
+    // Before the first look nothing tells how far the goal is: the 16,384 draws that are allowed do not.
+    assert!(collected.iter().any(|p| p.standing.is_none()));
+    assert!(collected.iter().all(|p| p.remaining.is_some() == p.standing.is_some()), "{collected:?}");
     let last = collected.last().unwrap();
     assert!(last.remaining.is_some() && last.standing.is_some_and(|s| s.quantity == Quantity::Mcse && s.goal == Some(0.02)));
     assert!(last.done < 1 << 14);

@@ -265,7 +265,8 @@ pub(crate) fn collect(chains: &mut impl Collecting, collect: Collect, sink: Opti
     }
     let call = Call::new(Phase::Collect, collect.draws, collect.within);
     let already = chains.begin(collect.goes_on, &call)?;
-    let call = call.after_warm_up();
+    let mut call = call.after_warm_up();
+    call.has_goal = collect.goal.is_some();
     let begin = |sink| Storing::begin(sink, &collect, chains.setup(), already, chains.steps_done());
     let Some(mut storing) = sink.map(begin).transpose()? else {
         return run(chains, &collect, call, already, None);

@@ -33,7 +33,8 @@ pub struct Progress {
     pub total: u64,
     /// Time since the call, or since the end of its warm-up.
     pub elapsed: Duration,
-    /// How long it should still take, at the rate so far: to the goal where there is one, to the time limit where that comes first.
+    /// How long it should still take, at the rate so far: to the goal where there is one, to the time limit where that comes first. None
+    /// where nothing tells yet, as before the first look at a goal.
     pub remaining: Option<Duration>,
     /// How precise the least precise coordinate was at the last look.
     pub standing: Option<Standing>,
@@ -53,18 +54,20 @@ pub(crate) struct Call {
     /// Steps done before the run in hand.
     pub(crate) done: u64,
     pub(crate) standing: Option<Standing>,
+    /// Whether it ends at a goal: `total` then says nothing of how long it takes.
+    pub(crate) has_goal: bool,
 }
 
 impl Call {
     pub(crate) fn new(phase: Phase, total: u64, within: Option<Duration>) -> Self {
         let begun = Instant::now();
         let end = within.and_then(|within| begun.checked_add(within));
-        Self { phase, begun, end, total, done: 0, standing: None }
+        Self { phase, begun, end, total, done: 0, standing: None, has_goal: false }
     }
 
     /// The warm-up before it, whose time is up when that of the call is.
     pub(crate) fn of_warm_up(&self) -> Self {
-        Self { phase: Phase::WarmUp, ..*self }
+        Self { phase: Phase::WarmUp, has_goal: false, ..*self }
     }
 
     /// The call from here on, after its warm-up.
@@ -85,18 +88,17 @@ impl Call {
     pub(crate) fn progress(&self, setup: &Setup, run: u64, good_steps: u64) -> Result<()> {
         let Some(f) = &setup.on_progress else { return Ok(()) };
         let (done, elapsed) = (self.done + run, self.begun.elapsed());
-        let expected = self.standing.and_then(|s| s.expected_draws()).map_or(self.total, |n| n.clamp(done, self.total));
-        let to_go = (expected - done) as f64 / done.max(1) as f64;
-        let by_rate = Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_go).unwrap_or(Duration::MAX);
-        let remaining = self.end.map_or(by_rate, |end| by_rate.min(end.saturating_duration_since(Instant::now())));
-        let progress = Progress {
-            phase: self.phase,
-            done,
-            total: self.total,
-            elapsed,
-            remaining: (done > 0).then_some(remaining),
-            standing: self.standing,
+        let expected = match self.standing.and_then(|s| s.expected_draws()) {
+            None if self.has_goal => None,
+            known => Some(known.map_or(self.total, |n| n.clamp(done, self.total))),
         };
+        let by_rate = expected.filter(|_| done > 0).map(|expected| {
+            let to_go = (expected - done) as f64 / done as f64;
+            Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_go).unwrap_or(Duration::MAX)
+        });
+        let limit = self.end.filter(|_| done > 0).map(|end| end.saturating_duration_since(Instant::now()));
+        let remaining = by_rate.into_iter().chain(limit).min();
+        let progress = Progress { phase: self.phase, done, total: self.total, elapsed, remaining, standing: self.standing };
         if f(progress).is_break() { Err(Error::Cancelled { good_steps }) } else { Ok(()) }
     }
 }
