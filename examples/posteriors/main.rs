@@ -56,7 +56,7 @@ struct CommandLine {
     /// Monte Carlo error of every mean over its standard deviation, at which a run ends
     #[arg(long, default_value_t = 0.01)]
     goal: f64,
-    /// Seconds after which a run ends all the same
+    /// Seconds after which a run ends all the same, once its warm-up is over
     #[arg(long, default_value_t = 600)]
     limit: u64,
 }

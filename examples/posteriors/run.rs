@@ -55,7 +55,8 @@ pub fn run(backend: &Backend, posterior: &Posterior, settings: &Settings) -> Res
     let mut moments = Moments::new(posterior.parameters.len(), count, count / SUPERCHAIN);
     let mut look = FIRST_LOOK;
     loop {
-        while moments.draws() < look {
+        // Two draws are the fewest that tell anything.
+        while moments.draws() < look && (moments.draws() < 2 || begun.elapsed() <= settings.limit) {
             // Where many draws are needed they are not independent, and need not all be taken.
             chains.advance(1 + moments.draws() as u64 / 32)?;
             moments.add(&chains.positions()?, &posterior.constrain);
