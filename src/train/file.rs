@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::{Trainable, Trainer, Training, optimizer::Memory, trainer::State};
+use super::{Trainable, Trainer, Training, optimizer::Memory, runaway::Runaway, trainer::State};
 use crate::{
     Backend, Result,
     settings::{Settings, settings},
@@ -35,6 +35,12 @@ impl Trainer {
             ("chain_steps".into(), self.chain_steps.to_string()),
             ("shaped".into(), self.flatness.shaped.to_string()),
         ]);
+        let Runaway { most, seen, beyond } = self.runaway;
+        if let Some(most) = most {
+            // The shortest text that is read back to the same bits.
+            let texts = [("losses.most", format!("{most:?}")), ("losses.seen", seen.to_string()), ("losses.beyond", beyond.to_string())];
+            metadata.extend(texts.map(|(name, text)| (name.to_owned(), text)));
+        }
         for (name, state) in [("state", &self.state), ("good.0", &self.good[0]), ("good.1", &self.good[1])] {
             let State { params, memory, average, slots } = state;
             let all = [("params", params), ("first", &memory.first), ("second", &memory.second), ("average", average)];
@@ -94,6 +100,10 @@ impl Trainer {
         trainer.rollbacks = file.counter("rollbacks")?;
         // Files of the first days do not say.
         trainer.flatness.shaped = file.text("shaped") == Some("true");
+        if file.text("losses.most").is_some() {
+            let (seen, beyond) = (file.counter("losses.seen")?, file.counter("losses.beyond")?);
+            trainer.runaway = Runaway { most: Some(file.counter("losses.most")?), seen, beyond };
+        }
         Ok(trainer)
     }
 }

@@ -1,5 +1,7 @@
 //! Losses: from jets to adjoints.
 
+use std::borrow::Cow;
+
 use super::{Adjoints, Noise, Order, Passes, Traces, negative::Contrastive, side_by_side};
 use crate::{
     Error, Result,
@@ -110,6 +112,48 @@ impl Loss {
                 Err(Error::shape("dimension of the noise", dim, noise.dim()))
             }
             Self::NoiseContrastive { .. } => Ok(()),
+        }
+    }
+
+    /// The temperature of the law that is learned, exp(−E/T), where it is one.
+    pub(crate) fn temperature(&self) -> Option<f64> {
+        if let Self::Contrastive(contrastive) = self { contrastive.temperature() } else { Some(1.0) }
+    }
+
+    /// Points of the law that is learned: the data, with noise where it is that of noisy ones.
+    pub(crate) fn points_of_model<'a>(&self, dim: usize, x: &'a [f32], seed: u64, update: u64) -> Cow<'a, [f32]> {
+        let Self::DenoisingScoreMatching { levels } = self else { return Cow::Borrowed(x) };
+        // The compromise between several levels. Relative to the largest, no power of one is too large or too small for f64.
+        let largest = levels.iter().copied().fold(0.0, f64::max);
+        let sum = |power: i32| levels.iter().map(|level| (level / largest).powi(power)).sum::<f64>();
+        let sigma = largest * (sum(4) / sum(2)).sqrt();
+        let (n, key) = (x.len() / dim, key(seed, Stream::Loss, update));
+        let (mut noisy, mut z) = (x.to_vec(), vec![0.0; dim]);
+        for point in 0..n {
+            Draws::new(key, point as u32, 0).normals(0, &mut z);
+            z.iter().enumerate().for_each(|(i, z)| noisy[i * n + point] += (sigma * z) as f32);
+        }
+        Cow::Owned(noisy)
+    }
+
+    /// The loss of an energy that is the same everywhere, and what a Gaussian that fits the data, `[dim][point]`, gains at most. Not of
+    /// contrastive divergence, whose loss is a difference that says nothing by itself.
+    pub(crate) fn of_flat_energy(&self, dim: usize, data: &[f32]) -> [f64; 2] {
+        match self {
+            Self::Contrastive(_) => [f64::NAN; 2],
+            Self::DenoisingScoreMatching { .. } => [0.5 * dim as f64; 2],
+            Self::ImplicitScoreMatching | Self::SlicedScoreMatching { .. } => {
+                let n = data.len() / dim;
+                let variance = |row: &[f32]| {
+                    let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+                    row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64
+                };
+                [0.0, data.chunks(n).map(|row| 0.5 / variance(row)).sum()]
+            }
+            Self::NoiseContrastive { ratio, .. } => {
+                let ratio = *ratio as f64;
+                [ratio.ln_1p() + ratio * (1.0 / ratio).ln_1p(); 2]
+            }
         }
     }
 

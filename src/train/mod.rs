@@ -17,6 +17,7 @@ mod noise;
 mod optimizer;
 mod passes;
 mod point_passes;
+mod runaway;
 mod scaled;
 mod toy;
 mod trainer;

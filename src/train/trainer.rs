@@ -13,6 +13,7 @@ use super::{
     negative::Sampler,
     optimizer::Memory,
     passes,
+    runaway::Runaway,
 };
 use crate::{Backend, Error, Result, error::points, random::shuffled};
 
@@ -57,6 +58,7 @@ pub struct Trainer {
     pub(crate) updates: u64,
     pub(crate) rollbacks: u32,
     pub(crate) flatness: Flatness,
+    pub(crate) runaway: Runaway,
     /// Steps that the chains had done when the trainer was saved, or made.
     pub(crate) chain_steps: u64,
     /// The order of the data in an epoch.
@@ -89,6 +91,7 @@ impl Trainer {
             updates: 0,
             rollbacks: 0,
             flatness: Flatness::default(),
+            runaway: Runaway::default(),
             chain_steps: 0,
             order: None,
             target,
@@ -185,7 +188,7 @@ impl Trainer {
         let goal = self.updates.saturating_add(updates);
         while self.updates < goal {
             let x = self.batch(data);
-            let found = self.update(&x)?;
+            let found = self.update(&x, data)?;
             last = match found {
                 Ok((at, grad_norm)) => Update { loss: at.loss, gap: at.gap, grad_norm, ..last },
                 Err(why) => {
@@ -222,8 +225,8 @@ impl Trainer {
         data.chunks(n).flat_map(|row| order.iter().map(|&point| row[point])).collect()
     }
 
-    /// One update. The inner error says why it ran away: the state is to be rolled back.
-    fn update(&mut self, x: &[f32]) -> Result<Result<(LossAt, f64), String>> {
+    /// One update, by a batch of the data. The inner error says why it ran away: the state is to be rolled back.
+    fn update(&mut self, x: &[f32], data: &[f32]) -> Result<Result<(LossAt, f64), String>> {
         let params = self.params();
         self.passes.set_params(&params)?;
         let negatives = match self.negatives(&params, x) {
@@ -250,11 +253,19 @@ impl Trainer {
         grad.resize(self.state.params.len(), found.by_log_normalizer);
         let norm = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
         if !found.loss.is_finite() || !norm.is_finite() {
-            return Ok(Err(format!("the loss is {} and the norm of its gradient {norm}", found.loss)));
+            return Ok(Err(format!("the loss is {:?} and the norm of its gradient {norm:?}", found.loss)));
+        }
+        if self.updates.is_multiple_of(GOOD_EVERY)
+            && let Some(why) = self.runaway.look(GOOD_EVERY / 2)
+        {
+            return Ok(Err(why));
+        }
+        if !matches!(self.training.loss, Loss::Contrastive(_)) {
+            self.runaway.count(found.loss, || self.training.loss.of_flat_energy(self.target.dim(), data));
         }
         if found.gap.is_some_and(|gap| gap.abs() > self.training.most_gap) {
             let gap = found.gap.unwrap_or_default();
-            return Ok(Err(format!("the mean energy of data less that of chains is {gap}")));
+            return Ok(Err(format!("the mean energy of data less that of chains is {gap:?}")));
         }
         if self.updates.is_multiple_of(GOOD_EVERY) {
             self.good.swap(0, 1);
@@ -275,12 +286,13 @@ impl Trainer {
         Ok(Ok((found, norm)))
     }
 
-    /// Now and then, where chains are to hold the energy in shape: whether it has none any more.
+    /// Now and then: whether the energy has lost its shape.
     fn flat(&mut self, x: &[f32]) -> Result<Option<String>> {
-        let Loss::Contrastive(contrastive) = &self.training.loss else { return Ok(None) };
-        match contrastive.temperature() {
+        let (loss, dim) = (&self.training.loss, self.target.dim());
+        match loss.temperature() {
             Some(temperature) if self.updates.is_multiple_of(GOOD_EVERY) => {
-                self.flatness.check(&mut *self.passes, self.target.dim(), x, temperature)
+                let of_model = loss.points_of_model(dim, x, self.training.seed, self.updates);
+                self.flatness.check(&mut *self.passes, dim, &of_model, temperature)
             }
             _ => Ok(None),
         }
@@ -312,6 +324,7 @@ impl Trainer {
     fn roll_back(&mut self, why: String) -> Result<()> {
         self.state = self.good[0].clone();
         self.good[1] = self.good[0].clone();
+        self.runaway.forget();
         self.updates += 1;
         self.rollbacks += 1;
         log::warn!("training goes back: {why}");

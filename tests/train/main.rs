@@ -12,6 +12,7 @@ mod losses;
 mod mixture;
 mod moons;
 mod optimum;
+mod runaway;
 
 use common::Suite;
 
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         mixture::add,
         moons::add,
         optimum::add,
+        runaway::add,
     ] {
         suite = add(suite);
     }
