@@ -35,11 +35,12 @@ impl Trainer {
             ("chain_steps".into(), self.chain_steps.to_string()),
             ("shaped".into(), self.flatness.shaped.to_string()),
         ]);
-        let Runaway { most, seen, beyond } = self.runaway;
-        if let Some(most) = most {
-            // The shortest text that is read back to the same bits.
-            let texts = [("losses.most", format!("{most:?}")), ("losses.seen", seen.to_string()), ("losses.beyond", beyond.to_string())];
-            metadata.extend(texts.map(|(name, text)| (name.to_owned(), text)));
+        let Runaway { scale, seen, beyond } = self.runaway;
+        if let Some([flat, unit]) = scale {
+            // The shortest texts that are read back to the same bits.
+            let texts = [("flat", format!("{flat:?}")), ("unit", format!("{unit:?}"))];
+            metadata.extend(texts.map(|(name, text)| (format!("losses.{name}"), text)));
+            metadata.extend([("seen", seen), ("beyond", beyond)].map(|(name, n)| (format!("losses.{name}"), n.to_string())));
         }
         for (name, state) in [("state", &self.state), ("good.0", &self.good[0]), ("good.1", &self.good[1])] {
             let State { params, memory, average, slots } = state;
@@ -100,9 +101,12 @@ impl Trainer {
         trainer.rollbacks = file.counter("rollbacks")?;
         // Files of the first days do not say.
         trainer.flatness.shaped = file.text("shaped") == Some("true");
-        if file.text("losses.most").is_some() {
-            let (seen, beyond) = (file.counter("losses.seen")?, file.counter("losses.beyond")?);
-            trainer.runaway = Runaway { most: Some(file.counter("losses.most")?), seen, beyond };
+        if file.text("losses.flat").is_some() {
+            trainer.runaway = Runaway {
+                scale: Some([file.counter("losses.flat")?, file.counter("losses.unit")?]),
+                seen: file.counter("losses.seen")?,
+                beyond: file.counter("losses.beyond")?,
+            };
         }
         Ok(trainer)
     }

@@ -158,7 +158,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite or outside of the
-    /// noise's box, with its row (the point) and column (the coordinate), from 0; [`Error::Diverged`] where training has gone back to good
+    /// noise's box, with its row (the point) and column (the coordinate), from 1; [`Error::Diverged`] where training has gone back to good
     /// parameters too often (the state is then a good one); errors of the device.
     pub fn run(&mut self, data: &[f32], updates: u64) -> Result<Update> {
         self.run_with(data, updates, |_| ControlFlow::Continue(()))
@@ -260,8 +260,10 @@ impl Trainer {
         {
             return Ok(Err(why));
         }
-        if !matches!(self.training.loss, Loss::Contrastive(_)) {
-            self.runaway.count(found.loss, || self.training.loss.of_flat_energy(self.target.dim(), data));
+        if !matches!(self.training.loss, Loss::Contrastive(_))
+            && let Some(why) = self.runaway.count(found.loss, || self.training.loss.of_flat_energy(self.target.dim(), data))
+        {
+            return Ok(Err(why));
         }
         if found.gap.is_some_and(|gap| gap.abs() > self.training.most_gap) {
             let gap = found.gap.unwrap_or_default();

@@ -20,14 +20,14 @@ pub struct Training {
     pub most_gap: f64,
     /// How often training may go back to good parameters before it is an error. It does where the loss, its gradient or a parameter is
     /// not finite; where the gap is too large; where not one of an update's transitions, of which there are 1,000 or more, moved a
-    /// chain (the model has collapsed, or the kernel's steps are too large); and, as is looked at every 20 updates:
-    /// - where the losses of score matching or noise-contrastive estimation have run away: where more than half of the last 20 are above
-    ///   F + 100 max(|L₀ − F|, U), with L₀ the first of all, F that of a flat energy (0 of implicit and sliced score matching, `dim`/2 of
-    ///   denoising, ln(1 + ν) + ν ln(1 + 1/ν) of noise-contrastive estimation with ν noise points a data point) and U a unit of the loss
-    ///   (½ Σ 1/variance of the data's coordinates; F of the others);
-    /// - where the energy has gone flat, in batches of 32 points or more: where the law exp(−E/T) is that of the data, of mean m in `dim`
-    ///   coordinates, mean (x − m)·∇E = T dim; the root mean square of that was at least half of T dim, and is below a twentieth of it.
-    ///   T is 1 but of chains with another temperature; denoising score matching has noise on the data here, too.
+    /// chain (the model has collapsed, or the kernel's steps are too large); and
+    /// - where the loss of score matching or noise-contrastive estimation runs away: above F + 10⁶ M, or of the last 20 updates, looked at as
+    ///   often, more than half above F + 10² M. F is the loss of a flat energy (0 of implicit and sliced score matching, `dim`/2 of denoising,
+    ///   ln(1 + ν) + ν ln(1 + 1/ν) of noise-contrastive estimation with ν noise points a data point), M the larger of |L₀ − F|, with L₀ the
+    ///   first loss, and a unit of the loss (½ Σ 1/variance of the data's coordinates; F of the others);
+    /// - where, looked at every 20 updates in batches of 32 points or more, the energy has gone flat: where the law exp(−E/T) is that of the
+    ///   data, of mean m in `dim` coordinates, mean (x − m)·∇E = T dim; the root mean square of that was at least half of T dim, and is below
+    ///   a twentieth of it. T is 1 but of chains with another temperature; denoising score matching has noise on the data here, too.
     pub most_rollbacks: u32,
     /// Seed of all random numbers.
     pub seed: u64,
