@@ -6,7 +6,7 @@ mod learn;
 
 use anyhow::Result;
 use common::{Density, Options, Picture};
-use learn::{By, HALF, Model, Named, learn};
+use learn::{By, Figures, HALF, Model, Named, Task, learn};
 
 fn main() -> Result<()> {
     let options = Options::read("Which loss learns most from the same data in the same time?");
@@ -24,22 +24,33 @@ fn main() -> Result<()> {
     );
     let mut rows = Vec::new();
     for (i, by) in By::ALL.into_iter().enumerate() {
-        let row = learn(&backend, data.toy().law(), Model::Mixture, by, &train, &held_out, updates, seconds, options.seed)?;
+        let task = Task {
+            toy: Some(data.toy()),
+            model: Model::Mixture,
+            loss: by,
+            updates,
+            seconds,
+            seed: options.seed,
+            betas: 100,
+            save: None,
+            resume: None,
+        };
+        let row = learn(&backend, &task, &train, &held_out)?;
         let (kl, fisher) = (row.kl.unwrap_or(f64::NAN), row.fisher.unwrap_or(f64::NAN));
         println!(
             "{:>5} {:>8} {:>10.0} {:>15.3} {kl:>8.4} {fisher:>10.4} {:>15.4}",
             by.name(),
             row.steps,
             row.steps_per_second,
-            row.held_out_log_likelihood,
+            row.likelihood.held_out_log_likelihood.unwrap_or(f64::NAN),
             row.energy_distance
         );
         let density = Density::of(&*row.model, [-HALF, HALF], [-HALF, HALF]);
         let mut panel = picture.panel(i % 3, i / 3, density.x, density.y);
         panel.density(&*row.model, &density).axes(by.name(), &format!("{} updates, KL {kl:.3} nats", row.steps));
-        rows.push(row);
+        rows.push(Figures { data: data.name(), energy: task.model, outcome: row });
     }
     picture.save("compare_losses")?;
-    let checks = rows.iter().map(|row| (row.kl.is_some_and(f64::is_finite), "every loss ends in a density"));
+    let checks = rows.iter().map(|row| (row.outcome.kl.is_some_and(f64::is_finite), "every loss ends in a density"));
     options.finish(&rows, checks.collect::<Vec<_>>())
 }

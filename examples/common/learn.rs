@@ -2,18 +2,24 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each example uses a part")]
 
-use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use ergodic::{
-    Backend, Schedule, Start,
+    AnnealedImportance, Backend, Base, Gpu, Schedule, Start,
     energy::{Energy, Mixture, SoftmaxMixture},
-    kernel::{Mala, Ula},
+    evaluate,
+    kernel::{Hmc, Kernel, Mala, Ula},
     net::{Activation, Mlp},
     train::{
-        Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainable, Trainer, Training, energy_distance,
-        sliced_wasserstein, walk,
+        Contrastive, Data, Grid, Loss, Noise, Optimizer, Standard, Toy, Trainable, Trainer, Training, energy_distance,
+        log_likelihood_bracket, sliced_wasserstein, walk,
     },
 };
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
@@ -27,8 +33,15 @@ pub const BATCH: usize = 512;
 const CHAINS: usize = 512;
 /// Points of the data and of the model that two-sample distances compare, where there are so many.
 const COMPARED: usize = 1_000;
-/// Half a side of the box on which models are judged and shown.
+/// Half a side of the box on which models of toys are shown, and judged unless they reach farther.
 pub const HALF: f64 = 4.2;
+/// Width of a cell of quadrature in it, and the most cells a side.
+const CELL: f64 = 0.028;
+const MOST_CELLS: usize = 500;
+/// ln Z may change by so many nats as the box is widened.
+const HELD: f64 = 0.01;
+/// Chains of annealed importance sampling.
+const ANNEALED: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,18 +75,19 @@ impl Named {
     }
 }
 
-/// Points in the plane from a file, `.npy` or CSV, with mean 0 and standard deviation 1, in random order.
-pub fn from_file(path: &Path, seed: u64) -> Result<Data> {
+/// Points from a file, `.npy` or CSV, with mean 0 and standard deviation 1, in random order; and what they had.
+pub fn from_file(path: &Path, seed: u64) -> Result<(Data, Standard)> {
     let is_npy = path.extension().is_some_and(|extension| extension == "npy");
     let data = if is_npy { Data::from_npy(path)? } else { Data::from_csv(path)? };
     let file = path.display();
-    ensure!(data.dim() == 2, "{file} holds points of {} coordinates: this example shows the plane, so it wants 2", data.dim());
+    ensure!(data.dim() >= 2, "{file} holds points of one coordinate: this example shows the plane, so it wants 2 or more");
     ensure!(data.count() >= 100, "{file} holds {} points: this example wants at least 100", data.count());
-    let (data, _) = data.standardized()?;
+    let (data, standard) = data.standardized()?;
     let mut order: Vec<_> = (0..data.count()).collect();
     order.shuffle(&mut SmallRng::seed_from_u64(seed));
     let rows = data.points().chunks(data.count());
-    Ok(Data::new(2, rows.flat_map(|row| order.iter().map(|&point| row[point])).collect::<Vec<_>>())?)
+    let points: Vec<_> = rows.flat_map(|row| order.iter().map(|&point| row[point])).collect();
+    Ok((Data::new(data.dim(), points)?, standard))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -194,6 +208,23 @@ fn mixture(data: &Data) -> Result<Arc<dyn Trainable>> {
     Ok(Arc::new(SoftmaxMixture::of(&Mixture::new(&vec![1.0; means.len()], &means, &vec![0.5; means.len()])?)?))
 }
 
+/// What is learned, how, and for how long.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// The law of the data, where they are a toy.
+    pub toy: Option<Toy>,
+    pub model: Model,
+    pub loss: By,
+    /// Whichever end first; a run that is resumed ends with as many updates as one in one go.
+    pub updates: u64,
+    pub seconds: f64,
+    pub seed: u64,
+    /// Betas of annealed importance sampling, where quadrature does not do.
+    pub betas: usize,
+    pub save: Option<PathBuf>,
+    pub resume: Option<PathBuf>,
+}
+
 /// What a run gives.
 #[derive(Serialize)]
 pub struct Outcome {
@@ -202,10 +233,11 @@ pub struct Outcome {
     pub seconds: f64,
     pub steps_per_second: f64,
     pub rollbacks: u32,
-    /// Mean over held-out points, by quadrature on the box that is shown.
-    pub held_out_log_likelihood: f64,
-    /// KL(data ‖ model) and Fisher divergence by quadrature, where the law of the data is known.
+    #[serde(flatten)]
+    pub likelihood: Likelihood,
+    /// KL(data ‖ model) by quadrature, where the law of the data is known and quadrature does.
     pub kl: Option<f64>,
+    /// Fisher divergence, where that law also has a gradient.
     pub fisher: Option<f64>,
     /// Between 1,000 samples, where there are so many, and as many held-out points, without bias.
     pub energy_distance: f64,
@@ -219,52 +251,189 @@ pub struct Outcome {
     pub curve: Vec<[f64; 2]>,
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call, all of it plain data")]
-/// Trains for so many updates or seconds, whichever end first, samples the model and judges it; also by the law of the data, where it is
-/// known.
-pub fn learn(
-    backend: &Backend,
-    law: Option<Mixture>,
-    kind: Model,
-    by: By,
-    train: &Data,
-    held_out: &Data,
-    updates: u64,
-    seconds: f64,
-    seed: u64,
-) -> Result<Outcome> {
+/// Figures, and what they are of.
+#[derive(Serialize)]
+pub struct Figures {
+    /// A name, or a file.
+    pub data: String,
+    pub energy: Model,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// Mean over held-out points of the log density: a number where ln Z is one, else an interval, or neither.
+#[derive(Debug, Default, Serialize)]
+pub struct Likelihood {
+    /// With ln Z by its formula (mixtures) or by quadrature.
+    pub held_out_log_likelihood: Option<f64>,
+    /// With ln Z by annealed importance sampling from both sides.
+    pub held_out_bracket: Option<[f64; 2]>,
+    /// Why there is no number, or no interval either.
+    pub why: Option<String>,
+}
+
+impl Likelihood {
+    pub fn is_finite(&self) -> bool {
+        self.held_out_log_likelihood.into_iter().chain(self.held_out_bracket.into_iter().flatten()).all(f64::is_finite)
+    }
+
+    pub fn says(&self) -> String {
+        match (self.held_out_log_likelihood, self.held_out_bracket) {
+            (Some(value), _) => format!("held-out log-likelihood {value:.3} nats"),
+            (_, Some([low, high])) => format!("held-out log-likelihood {low:.2} to {high:.2} nats"),
+            _ => "no held-out log-likelihood".into(),
+        }
+    }
+}
+
+/// A box that holds all of these points with a margin of one standard deviation, and the box of the toys.
+pub fn box_of(data: &[&Data]) -> [Vec<f64>; 2] {
+    let mut bounds = [vec![-HALF; data[0].dim()], vec![HALF; data[0].dim()]];
+    for data in data {
+        for (i, row) in data.points().chunks(data.count()).enumerate() {
+            for x in row.iter().map(|&x| f64::from(x)) {
+                bounds[0][i] = bounds[0][i].min(x - 1.0);
+                bounds[1][i] = bounds[1][i].max(x + 1.0);
+            }
+        }
+    }
+    bounds
+}
+
+/// ln ∫ exp(−E) where it has a formula.
+fn ln_z(kind: Model, dim: usize) -> Option<f64> {
+    // As `SoftmaxMixture` says.
+    (kind == Model::Mixture).then(|| 0.5 * dim as f64 * std::f64::consts::TAU.ln())
+}
+
+/// A grid over a box, and the model's ln Z there. Else why there is none.
+fn grid_over(energy: &dyn Energy, [low, high]: &[Vec<f64>; 2]) -> Result<Result<(Grid, f64), String>> {
+    if low.len() > 2 {
+        return Ok(Err(format!("quadrature does not go in {} dimensions", low.len())));
+    }
+    let grid = Grid::new(low.clone(), high.clone(), cells(low, high))?;
+    let ln_z = grid.ln_z(energy)?;
+    Ok(Ok((grid, ln_z)))
+}
+
+fn cells(low: &[f64], high: &[f64]) -> usize {
+    let widest = low.iter().zip(high).map(|(low, high)| high - low).fold(0.0, f64::max);
+    ((widest / CELL).ceil() as usize).min(MOST_CELLS)
+}
+
+/// A grid that holds the model, and its ln Z there, which stays as it is where box and cells are half as wide again. Else why there is none.
+fn grid_that_holds(energy: &dyn Energy, bounds: [Vec<f64>; 2]) -> Result<Result<(Grid, f64), String>> {
+    let (mut grid, mut before) = match grid_over(energy, &bounds)? {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    let [mut low, mut high] = bounds;
+    let cells = cells(&low, &high);
+    let mut change = f64::INFINITY;
+    for _ in 0..2 {
+        for (low, high) in low.iter_mut().zip(&mut high) {
+            let (middle, half) = (0.5 * (*low + *high), 0.75 * (*high - *low));
+            (*low, *high) = (middle - half, middle + half);
+        }
+        let wider = Grid::new(low.clone(), high.clone(), cells)?;
+        let now = wider.ln_z(energy)?;
+        change = (now - before).abs();
+        if change < HELD {
+            return Ok(Ok((grid, before)));
+        }
+        (grid, before) = (wider, now);
+    }
+    Ok(Err(format!(
+        "no grid of {cells} cells a side holds the model: its ln Z still changes by {change:.2} nats as the box is widened"
+    )))
+}
+
+/// From both sides, with these draws of the model.
+fn bracket(backend: &Backend, energy: &Arc<dyn Energy>, draws: &[f32], held_out: &Data, task: &Task) -> Result<[f64; 2]> {
+    // Chains of a network in the engine, one by one, are no work for a GPU in software.
+    let is_software = backend.gpu().is_some_and(Gpu::is_software);
+    let backend = &if is_software { Backend::cpu() } else { backend.clone() };
+    let dim = energy.dim();
+    let count = draws.len() / dim;
+    let chains = ANNEALED.min(count);
+    let draws: Vec<_> = draws.chunks(count).flat_map(|row| &row[..chains]).copied().collect();
+    let importance = AnnealedImportance::linear(task.betas).chains(chains).seed(task.seed);
+    let kernel: Arc<dyn Kernel> = Arc::new(Hmc::new(0.1, 3));
+    let base = Base::normal(vec![0.0; dim], [1.5])?;
+    Ok(log_likelihood_bracket(backend, energy, &base, &importance, &kernel, &draws, held_out.points())?)
+}
+
+/// Trains for so many updates or seconds, samples the model and judges it; also by the law of the data, where it is known.
+pub fn learn(backend: &Backend, task: &Task, train: &Data, held_out: &Data) -> Result<Outcome> {
+    let Task { model: kind, loss: by, updates, seed, .. } = *task;
     let training =
         Training::new(by.loss(kind, train)?, kind.optimizer(updates)).batch(BATCH.min(train.count())).average(0.99).seed(seed);
-    let mut trainer = Trainer::new(backend, kind.begin(train, seed)?, training)?;
+    let start = kind.begin(train, seed)?;
+    let mut trainer = match &task.resume {
+        Some(path) => Trainer::resume(backend, start, training, path)?,
+        None => Trainer::new(backend, start, training)?,
+    };
+    let before = trainer.updates();
+    ensure!(before < updates, "this run has done its {updates} updates: there are none to go on with");
     let mut curve = Vec::new();
-    let last = trainer.run_with(train.points(), updates, |now| {
+    let last = trainer.run_with(train.points(), updates - before, |now| {
         curve.push([now.updates as f64, now.loss]);
-        if now.elapsed < Duration::from_secs_f64(seconds) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if now.elapsed < Duration::from_secs_f64(task.seconds) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
+    if let Some(path) = &task.save {
+        trainer.save(path)?;
+        println!("saved: {}, parameters and optimiser after {} updates", path.display(), trainer.updates());
+    }
     let model = trainer.averaged()?;
     let energy: Arc<dyn Energy> = model.clone();
-    let grid = Grid::new([-HALF, -HALF], [HALF], 300)?;
     // Chains start at data, and go on long enough to leave where the model has no mass.
-    let compared = COMPARED.min(held_out.count() - 1);
-    let start = train.split(compared)?.0;
+    let start = train.split(COMPARED.min(train.count() - 1))?.0;
     let samples = match kind {
         Model::Mixture => walk(backend, &model, Mala::new(0.06), 1_000, seed, start.points())?,
         Model::Mlp => walk(backend, &model, Ula::new(0.002), 1_000, seed, start.points())?,
     };
-    let compared = held_out.split(compared)?.0;
-    let of_law = |f: &dyn Fn(&dyn Energy) -> ergodic::Result<f64>| law.as_ref().map(|law| f(law)).transpose();
+    let compared = held_out.split(COMPARED.min(held_out.count() - 1))?.0;
+    let bounds = box_of(&[train, held_out]);
+    let exact = ln_z(kind, train.dim());
+    let grid = if exact.is_some() { grid_over(&*energy, &bounds)? } else { grid_that_holds(&*energy, bounds)? };
+    let likelihood = match (exact, &grid) {
+        (Some(ln_z), _) | (None, &Ok((_, ln_z))) => {
+            let energies = evaluate(&Backend::cpu(), energy.clone(), held_out.points(), 0.0)?.energies;
+            let mean = energies.iter().sum::<f64>() / energies.len() as f64;
+            Likelihood { held_out_log_likelihood: Some(-mean - ln_z), ..Likelihood::default() }
+        }
+        (None, Err(why)) => match bracket(backend, &energy, &samples, held_out, task)? {
+            [low, high] if low <= high => {
+                let why = format!("{why}; so ln Z is bracketed by annealed importance sampling from both sides");
+                Likelihood { held_out_bracket: Some([low, high]), why: Some(why), ..Likelihood::default() }
+            }
+            [low, high] => {
+                let crossed = format!("annealed importance sampling, from below {low:.2} and from above {high:.2} nats");
+                let why = format!("{why}; and the samples are not those of the model: by {crossed}, which is no bracket");
+                Likelihood { why: Some(why), ..Likelihood::default() }
+            }
+        },
+    };
+    let law = task.toy.and_then(Toy::law);
+    let grid = grid.ok();
+    // Quadrature takes the model's mass in the box for all of it.
+    let kl = |(grid, of_box): &(Grid, f64), toy| {
+        let outside = exact.map_or(0.0, |all| all - of_box);
+        grid.kl_of_toy(toy, &*energy).map(|kl| kl + outside)
+    };
     let elapsed = last.elapsed.as_secs_f64();
+    let done = trainer.updates() - before;
     Ok(Outcome {
         loss: by,
         steps: trainer.updates(),
         seconds: elapsed,
-        steps_per_second: trainer.updates() as f64 / elapsed,
+        steps_per_second: done as f64 / elapsed,
         rollbacks: trainer.rollbacks(),
-        held_out_log_likelihood: grid.log_likelihood(&energy, held_out.points())?,
-        kl: of_law(&|law| grid.kl(law, &*energy))?,
-        fisher: of_law(&|law| grid.fisher(law, &*energy))?,
-        energy_distance: energy_distance(&samples, compared.points(), 2)?,
-        sliced_wasserstein: sliced_wasserstein(&samples, compared.points(), 2, 100, seed)?,
+        likelihood,
+        kl: grid.as_ref().zip(task.toy).map(|(grid, toy)| kl(grid, toy)).transpose()?,
+        fisher: grid.as_ref().zip(law).map(|((grid, _), law)| grid.fisher(&law, &*energy)).transpose()?,
+        energy_distance: energy_distance(&samples, compared.points(), train.dim())?,
+        sliced_wasserstein: sliced_wasserstein(&samples, compared.points(), train.dim(), 100, seed)?,
         model,
         samples,
         curve,

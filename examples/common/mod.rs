@@ -71,7 +71,7 @@ struct CommandLine {
 }
 
 /// A file that can be written at the end of a long run: that is found out at its beginning.
-fn writable(path: &str) -> std::io::Result<PathBuf> {
+pub fn writable(path: &str) -> std::io::Result<PathBuf> {
     let is_new = !Path::new(path).exists();
     OpenOptions::new().create(true).append(true).open(path)?;
     if is_new {

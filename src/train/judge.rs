@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::Toy;
 use crate::{
     AnnealedImportance, Backend, Base, Error, Result, Start,
     energy::{Energy, Params},
@@ -39,7 +40,7 @@ impl Grid {
             return Err(Error::Unsupported(format!("a grid in {} dimensions: {why}", low.len())));
         }
         if let Some(i) = (0..low.len()).find(|&i| low[i].partial_cmp(&high[i]) != Some(std::cmp::Ordering::Less)) {
-            let value = format!("{} to {}", low[i], high[i]);
+            let value = format!("{:?} to {:?}", low[i], high[i]);
             return Err(Error::setting(format!("box of the grid, coordinate {i}"), value, "must not be empty"));
         }
         if cells == 0 {
@@ -139,6 +140,20 @@ impl Grid {
         Ok(terms.filter(|(p, _)| p.exp() > 0.0).map(|(p, q)| p.exp() * (p - q)).sum())
     }
 
+    /// KL(p ‖ q) of the law p that a toy's points are drawn from and q ∝ exp(−E′): of every toy, by [`Toy::law`] or [`Toy::ln_density`].
+    ///
+    /// # Errors
+    /// As [`ln_z`](Self::ln_z).
+    pub fn kl_of_toy(&self, toy: Toy, model: &dyn Energy) -> Result<f64> {
+        if self.low.len() != 2 {
+            return Err(Error::shape("dimension of the grid under points of the plane", 2, self.low.len()));
+        }
+        match toy.law() {
+            Some(law) => self.kl(&law, model),
+            None => self.kl_of(|x| toy.ln_density([x[0], x[1]]).unwrap_or(f64::NAN), model),
+        }
+    }
+
     /// The Fisher divergence ½ ∫ p ‖∇E − ∇E′‖² of p ∝ exp(−E) and q ∝ exp(−E′).
     ///
     /// # Errors
@@ -165,7 +180,7 @@ impl Grid {
     ///
     /// # Errors
     /// As [`ln_z`](Self::ln_z), and as [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the point)
-    /// and column (the coordinate), from 0, or their energy is NaN or −∞.
+    /// and column (the coordinate), from 1, or their energy is NaN or −∞.
     pub fn log_likelihood(&self, model: &Arc<dyn Energy>, points: &[f32]) -> Result<f64> {
         Ok(-mean_energy(&Backend::cpu(), model, points)? - self.ln_z(&**model)?)
     }
@@ -177,7 +192,7 @@ impl Grid {
 ///
 /// # Errors
 /// As [`AnnealedImportance::forward`] and [`evaluate`]; [`Error::Setting`] where a number of the points is not finite, with its row (the
-/// point) and column (the coordinate), from 0, or their energy is NaN or −∞.
+/// point) and column (the coordinate), from 1, or their energy is NaN or −∞.
 pub fn log_likelihood_bracket(
     backend: &Backend,
     model: &Arc<dyn Energy>,
@@ -199,7 +214,11 @@ fn mean_energy(backend: &Backend, model: &Arc<dyn Energy>, points: &[f32]) -> Re
     let energies = evaluate(backend, model.clone(), points, 0.0)?.energies;
     match energies.iter().position(|e| e.is_nan() || *e == f64::NEG_INFINITY) {
         None => Ok(energies.iter().sum::<f64>() / energies.len() as f64),
-        Some(row) => Err(Error::setting(format!("energy of the points, row {row}"), energies[row], "must be a number")),
+        Some(row) => Err(Error::setting(
+            format!("energy of the points, row {} (counted from 1)", row + 1),
+            energies[row],
+            "must be a number",
+        )),
     }
 }
 
@@ -214,7 +233,7 @@ fn rows(points: &[f32], dim: usize) -> Result<Vec<Vec<f64>>> {
 ///
 /// # Errors
 /// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with its row (the
-/// point) and column (the coordinate), from 0.
+/// point) and column (the coordinate), from 1.
 pub fn energy_distance(x: &[f32], y: &[f32], dim: usize) -> Result<f64> {
     let (x, y) = (rows(x, dim)?, rows(y, dim)?);
     let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();

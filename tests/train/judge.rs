@@ -8,7 +8,7 @@ use ergodic::{
     kernel::{Hmc, Kernel},
     program::Composer,
     random::{Draws, Stream, key},
-    train::{Grid, Normality, energy_distance, log_likelihood_bracket, sliced_wasserstein},
+    train::{Grid, Normality, Toy, energy_distance, log_likelihood_bracket, sliced_wasserstein},
 };
 
 use crate::common::Suite;
@@ -16,6 +16,7 @@ use crate::common::Suite;
 pub(crate) fn add(suite: Suite) -> Suite {
     suite
         .test("quadrature against the closed forms of Gaussians", quadrature)
+        .test("KL from toys of either kind of law is the mean of the log ratio over their points", toys)
         .test("two-sample distances against closed forms", distances)
         .test("grids and samples that cannot be are refused", refused)
         .test("energies that are no numbers are refused, with the point", broken)
@@ -44,6 +45,35 @@ fn quadrature() {
     near(grid.fisher(&p, &q).unwrap(), fisher(0.25, 1.0, 2.0) + fisher(-0.375, 0.5, 1.0), 1e-9);
     assert!(Grid::new([0.0; 3], [1.0], 10).is_err() && Grid::new([0.0], [0.0], 10).is_err());
     assert!(Grid::new([0.0], [1.0], 10).unwrap().ln_z(&p).is_err());
+}
+
+fn toys() {
+    let q = Gaussian::diagonal([0.25, -0.25], &[1.5, 2.0]).unwrap();
+    // The squares of the board are whole cells.
+    let grid = Grid::new([-4.0, -4.0], [4.0], 400).unwrap();
+    let (of_q, ln_z) = (q.params(), grid.ln_z(&q).unwrap());
+    for toy in [Toy::EightGaussians, Toy::Pinwheel, Toy::Checkerboard] {
+        let law = toy.law().map(|law| (law.params(), grid.ln_z(&law).unwrap(), law));
+        let ln_p = |x: [f64; 2]| match &law {
+            Some((params, ln_z, law)) => -law.energy(Params::new(params), &x) - ln_z,
+            None => toy.ln_density(x).unwrap(),
+        };
+        let n = 50_000;
+        let data = toy.draw(n, 3).unwrap();
+        let ratio = |p: usize| {
+            let x = [0, 1].map(|i| f64::from(data.points()[i * n + p]));
+            ln_p(x) + q.energy(Params::new(&of_q), &x) + ln_z
+        };
+        let ratios: Vec<_> = (0..n).map(ratio).collect();
+        let mean = ratios.iter().sum::<f64>() / n as f64;
+        let sd = (ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n as f64).sqrt();
+        let found = grid.kl_of_toy(toy, &q).unwrap();
+        assert!((found - mean).abs() < 4.0 * sd / (n as f64).sqrt() + 1e-4 && found > 0.2, "{toy:?}: {found} is not {mean}");
+    }
+    let line = Grid::new([-4.0], [4.0], 40).unwrap();
+    for toy in [Toy::Moons, Toy::Checkerboard] {
+        assert!(matches!(line.kl_of_toy(toy, &Gaussian::standard(1)), Err(Error::Shape { expected: 2, .. })));
+    }
 }
 
 /// Normals of a mean, `[2][point]`.
@@ -92,7 +122,7 @@ fn refused() {
         Grid::new([-5.0, -5.0], [5.0], 10).unwrap().log_likelihood(&model, &bad),
     ] {
         let refused = refused.unwrap_err().to_string();
-        assert!(refused.contains("points, row 1, column 1"), "{refused}");
+        assert!(refused.contains("points, row 2, column 2 (counted from 1)"), "{refused}");
     }
     assert!(matches!(energy_distance(&good, &good, 0), Err(Error::Setting { .. })));
 }
@@ -164,7 +194,7 @@ fn broken() {
             assert!(refused.contains(at), "{refused}");
         }
         let refused = grid.log_likelihood(&shared, &[-1.0, 1.0, 0.0, 0.0]).unwrap_err().to_string();
-        assert!(refused.contains("energy of the points, row 1"), "{refused}");
+        assert!(refused.contains("energy of the points, row 2 (counted from 1)"), "{refused}");
     }
     let refused = grid.kl_of(|x| if x[0] > 0.0 { f64::NAN } else { 0.0 }, &whole).unwrap_err().to_string();
     assert!(refused.contains(at), "{refused}");
