@@ -223,7 +223,13 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn setting(name: impl Into<String>, value: impl std::fmt::Display, why: impl Into<String>) -> Self {
-        Self::Setting { name: name.into(), value: value.to_string(), why: why.into() }
+        let text = value.to_string();
+        // A float like 1e-300 is written out to all of its zeros.
+        let value = match text.parse::<f64>() {
+            Ok(number) if text.len() > MOST_DIGITS => format!("{number:?}"),
+            _ => text,
+        };
+        Self::Setting { name: name.into(), value, why: why.into() }
     }
 
     /// The same error, after so many good steps: where the device is only read, it does not know them.
@@ -238,6 +244,14 @@ impl Error {
         Self::Shape { what: what.into(), expected: expected as u64, found: found as u64 }
     }
 }
+
+/// Where a number stands in data, for a reader: the indices count from 0.
+pub(crate) fn place(row: usize, column: usize) -> String {
+    format!("row {}, column {} (counted from 1)", row + 1, column + 1)
+}
+
+/// Digits and signs of a number up to which it is shown as it is; no integer of 64 bits has more.
+const MOST_DIGITS: usize = 20;
 
 /// The most things that are made one by one because an argument says so: more are a slip, which memory might not hold.
 const MOST: usize = 1 << 24;
@@ -299,7 +313,7 @@ pub(crate) fn room(what: &str, count: usize, bytes_each: usize) -> Result<()> {
 }
 
 /// The number of points of `values`, `[dim][point]`: whole ones, at least one, of finite numbers. The error names the first number that is
-/// none by its row (the point) and column (the coordinate), from 0.
+/// none by its row (the point) and column (the coordinate), from 1.
 pub(crate) fn points<T: Copy + Into<f64>>(what: &str, dim: usize, values: &[T]) -> Result<usize> {
     if dim == 0 {
         return Err(Error::setting(format!("dimension of the {what}"), 0, "must be at least 1"));
@@ -311,7 +325,7 @@ pub(crate) fn points<T: Copy + Into<f64>>(what: &str, dim: usize, values: &[T]) 
     match values.iter().position(|&x| !(x.into() as f32).is_finite()) {
         None => Ok(n),
         Some(at) => {
-            let name = format!("{what}, row {}, column {}", at % n, at / n);
+            let name = format!("{what}, {}", place(at % n, at / n));
             Err(Error::setting(name, values[at].into(), "must be a finite f32"))
         }
     }

@@ -135,7 +135,7 @@ impl Schedule {
                 }
                 if matches!(self, Self::Geometric { .. }) && !(from * to > 0.0 && (to / from).is_finite()) {
                     let why = "a geometric schedule needs two values of the same sign, neither of them zero";
-                    return Err(Error::setting(name, format!("{from} to {to}"), why));
+                    return Err(Error::setting(name, format!("{from:?} to {to:?}"), why));
                 }
                 check(name, from)?;
                 check(name, to).map(drop)
@@ -143,7 +143,7 @@ impl Schedule {
             Self::Polynomial { scale, offset, power } => {
                 if !(offset.is_finite() && offset > 0.0 && power.is_finite() && power >= 0.0) {
                     let why = "a polynomial schedule needs an offset above 0 and a power of at least 0";
-                    return Err(Error::setting(name, format!("{scale} * ({offset} + k)^-{power}"), why));
+                    return Err(Error::setting(name, format!("{scale:?} * ({offset:?} + k)^-{power:?}"), why));
                 }
                 check(name, self.at(0)).map(drop)
             }

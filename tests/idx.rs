@@ -119,7 +119,7 @@ fn main() -> std::process::ExitCode {
             let at = nan.len() - 8;
             nan[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
             let text = read_npy("nan", &nan).unwrap_err().to_string();
-            assert!(text.contains("row 1, value 1") && text.contains(&format!("(byte {at})")), "{text}");
+            assert!(text.contains("row 2, column 2 (counted from 1)") && text.contains(&format!("(byte {at})")), "{text}");
             assert!(matches!(Reals::read_npy("/nowhere/at/all.npy"), Err(Error::File { .. })));
             assert!(matches!(Reals::new([1.0, f32::INFINITY], 2), Err(Error::Setting { .. })));
             assert!(matches!(Reals::new([1.0], 2), Err(Error::Shape { .. })));

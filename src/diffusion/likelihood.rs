@@ -29,7 +29,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Unsupported`] where the energy has no noise levels or no Laplacian; [`Error::Setting`] where `steps` is 0 or above T, or where a
-/// number of the data is not finite, with its row (the point) and column (the coordinate), from 0, or its log-likelihood is not;
+/// number of the data is not finite, with its row (the point) and column (the coordinate), from 1, or its log-likelihood is not;
 /// [`Error::Shape`] where the data are no multiple of the dimension.
 pub fn log_likelihood(target: &dyn Energy, schedule: &NoiseSchedule, steps: usize, data: &[f32]) -> Result<Vec<f64>> {
     let dim = target.dim();
@@ -84,6 +84,9 @@ fn flow_likelihood(
     let found: Vec<f64> = (0..points).into_par_iter().map(of_point).collect();
     match found.iter().position(|value| !value.is_finite()) {
         None => Ok(found),
-        Some(row) => Err(Error::setting(format!("log-likelihood of the data, row {row}"), found[row], "must be a number")),
+        Some(row) => {
+            let name = format!("log-likelihood of the data, row {} (counted from 1)", row + 1);
+            Err(Error::setting(name, found[row], "must be a number"))
+        }
     }
 }

@@ -123,7 +123,7 @@ impl NoiseSchedule {
     ///
     /// # Errors
     /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] for a step that there is not, for
-    /// no dimension, and where a number is not finite, with its row (the point) and column (the coordinate), from 0.
+    /// no dimension, and where a number is not finite, with its row (the point) and column (the coordinate), from 1.
     pub fn noised(&self, data: &[f32], dim: usize, t: usize, seed: u64) -> Result<Vec<f32>> {
         let points = points("data", dim, data)?;
         if t > self.steps() {
@@ -225,6 +225,6 @@ mod tests {
         assert!(matches!(schedule.noised(&[], 2, 1, 0), Err(Error::Shape { .. })));
         let refused = |data: &[f32], dim| schedule.noised(data, dim, 1, 0).unwrap_err().to_string();
         assert!(refused(&[0.0; 4], 0).contains("dimension of the data = 0"));
-        assert!(refused(&[0.0, 0.0, f32::NAN, 0.0], 2).contains("data, row 0, column 1 = NaN"));
+        assert!(refused(&[0.0, 0.0, f32::NAN, 0.0], 2).contains("data, row 1, column 2 (counted from 1) = NaN"));
     }
 }

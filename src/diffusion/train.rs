@@ -107,7 +107,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`] where the data are no multiple of the dimension; [`Error::Setting`] where a number is not finite, with
-    /// its row (the point) and column (the coordinate), from 0, or where the loss passed 10³⁰; errors of the device. The state is then that
+    /// its row (the point) and column (the coordinate), from 1, or where the loss passed 10³⁰; errors of the device. The state is then that
     /// before this call.
     pub fn train(&mut self, data: &[f32], steps: u64) -> Result<f64> {
         points("data", self.network.dim(), data)?;

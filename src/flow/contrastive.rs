@@ -174,7 +174,7 @@ impl Contrastive {
     ///
     /// # Errors
     /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a number is not finite, with its row (the
-    /// point) and column (the coordinate), from 0, or where parameters would leave the finite range (the state is then that before this
+    /// point) and column (the coordinate), from 1, or where parameters would leave the finite range (the state is then that before this
     /// update); errors of the device.
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<Contest> {
         points("data", self.pair.flow.dim(), data)?;

@@ -94,7 +94,7 @@ impl Likelihood {
     ///
     /// # Errors
     /// [`Error::Shape`] where the data do not fit or there are none; [`Error::Setting`] where a number is not finite, with its row (the
-    /// point) and column (the coordinate), from 0, or where the parameters would leave the finite range (the state is then that before this
+    /// point) and column (the coordinate), from 1, or where the parameters would leave the finite range (the state is then that before this
     /// update).
     pub fn advance(&mut self, data: &[f32], updates: u64) -> Result<f64> {
         points("data", self.flow.dim(), data)?;

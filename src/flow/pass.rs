@@ -68,7 +68,7 @@ impl Flow {
     ///
     /// # Errors
     /// [`Error::Shape`] where the points are no multiple of the dimension; [`Error::Setting`] where a number is not finite in f32, with its row
-    /// (the point) and column (the coordinate), from 0.
+    /// (the point) and column (the coordinate), from 1.
     pub fn forward(&self, z: &[f64]) -> Result<Mapped> {
         self.check(z)?;
         Ok(self.map(z, Direction::Forward))

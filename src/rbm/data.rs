@@ -1,7 +1,7 @@
 //! Rows of data: binary, as bits ([`States`]), or real ([`Reals`]).
 
 use super::States;
-use crate::{Error, Result};
+use crate::{Error, Result, error::place};
 
 /// Rows of data of equally many units: [`States`] or [`Reals`].
 pub trait Data: Sync + sealed::Sealed {
@@ -78,9 +78,7 @@ impl Reals {
         }
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(Self { units, values }),
-            Some(i) => {
-                Err(Error::setting(format!("row {}, column {}", i / units, i % units), values[i], "must be a finite number"))
-            }
+            Some(i) => Err(Error::setting(place(i / units, i % units), values[i], "must be a finite number")),
         }
     }
 

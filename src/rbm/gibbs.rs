@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Backend, Error, Result,
-    error::room,
+    error::{place, room},
     random::{Epochs, Stream, key, threefry},
 };
 
@@ -246,11 +246,7 @@ impl Rbm {
         }
         if let Some(i) = values.iter().position(|&v| v != 0.0 && v != 1.0) {
             let (row, column) = (i / self.visible, i % self.visible);
-            return Err(Error::setting(
-                format!("row {row}, unit {column}"),
-                values[i],
-                "must be 0 or 1, as the units are binary",
-            ));
+            return Err(Error::setting(place(row, column), values[i], "must be 0 or 1, as the units are binary"));
         }
         let mut states = States::blank(self.visible, visible.count());
         states.set_rows(0, &values);

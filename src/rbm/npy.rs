@@ -5,7 +5,7 @@ use std::path::Path;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
 use super::{Reals, input::Input};
-use crate::Result;
+use crate::{Result, error::place};
 
 /// Longer headers are of arrays of records.
 const LONGEST_HEADER: u64 = 1 << 16;
@@ -67,8 +67,8 @@ impl Reals {
         let bytes = bytes.ok_or_else(|| input.wrong(start, "claims more values than can be"))?;
         let values: Vec<f32> = input.take(bytes, "data")?.chunks_exact(size).map(convert).collect();
         if let Some(i) = values.iter().position(|value| !value.is_finite()) {
-            let (row, column) = (i as u64 / units, i as u64 % units);
-            let why = format!("holds {} in row {row}, value {column}: data must be finite in f32", values[i]);
+            let at = place(i / units as usize, i % units as usize);
+            let why = format!("holds {} in {at}: data must be finite in f32", values[i]);
             return Err(input.wrong(first + (i * size) as u64, why));
         }
         input.end()?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result, Schedule,
-    error::{countable, finite, positive},
+    error::{countable, finite, place, positive},
     random::{Stream, key, normal_pair, shuffled, threefry},
 };
 
@@ -254,7 +254,7 @@ impl Trainer {
             rows.iter_mut().zip(sds.iter().cycle()).for_each(|(v, sd)| *v /= sd);
         } else if let Some(i) = rows.iter().position(|v| !(0.0..=1.0).contains(v)) {
             let (row, column) = (numbers[i / self.rbm.visible], i % self.rbm.visible);
-            return Err(Error::setting(format!("row {row}, column {column}"), rows[i], "must be in [0, 1] for a binary unit"));
+            return Err(Error::setting(place(row, column), rows[i], "must be in [0, 1] for a binary unit"));
         }
         Ok(())
     }

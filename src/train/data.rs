@@ -25,7 +25,7 @@ impl Data {
     ///
     /// # Errors
     /// [`Error::Shape`] where the numbers are no multiple of the dimension; [`Error::Setting`] where there are none, or one is not
-    /// finite, with its row (the point) and column (the coordinate), from 0.
+    /// finite, with its row (the point) and column (the coordinate), from 1.
     pub fn new(dim: usize, points: impl Into<Vec<f32>>) -> Result<Self> {
         let points = points.into();
         if dim == 0 || points.is_empty() {
@@ -41,7 +41,7 @@ impl Data {
         Self::new(dim, (0..dim).flat_map(|i| (0..n).map(move |p| rows[p * dim + i] as f32)).collect::<Vec<_>>())
     }
 
-    /// From a `.npy` file of shape (points, dim), or (points) in one dimension, of f32 or f64 in any order.
+    /// From a `.npy` file of shape (points, dim), or (points) in one dimension, of floats or integers in any order.
     ///
     /// # Errors
     /// [`Error::File`] where it cannot be read; [`Error::Format`] where it is no such array; and as [`new`](Self::new).
@@ -58,12 +58,7 @@ impl Data {
         };
         let by_column = file.order() == npyz::Order::Fortran;
         let descriptor = file.dtype().descr();
-        let values: Vec<f64> = if descriptor.contains("f4") {
-            file.into_vec::<f32>().map(|all| all.into_iter().map(f64::from).collect())
-        } else {
-            file.into_vec::<f64>()
-        }
-        .map_err(|e| wrong(format!("cannot be read as f32 or f64 (it holds {descriptor}): {e}")))?;
+        let values = numbers(file).map_err(|e| wrong(format!("cannot be read as numbers (it holds {descriptor}): {e}")))?;
         if by_column {
             return Self::new(dim, values.into_iter().map(|x| x as f32).collect::<Vec<_>>()).map_err(|e| wrong(e.to_string()));
         }
@@ -91,7 +86,10 @@ impl Data {
                 dim = record.len();
             }
             if record.len() != dim {
-                return Err(wrong(format!("holds {} fields in row {row}, and {dim} in the first", record.len())));
+                return Err(wrong(format!(
+                    "holds {} fields in row {row} (counted from 1), and {dim} in the first",
+                    record.len()
+                )));
             }
             if is_header {
                 continue;
@@ -99,7 +97,7 @@ impl Data {
             for (column, field) in record.iter().enumerate() {
                 let value = field.parse::<f64>().ok().filter(|value| (*value as f32).is_finite());
                 let value = value.ok_or_else(|| {
-                    wrong(format!("holds `{field}` in row {row}, column {}, not a finite number", column + 1))
+                    wrong(format!("holds `{field}` in row {row}, column {} (counted from 1), not a finite number", column + 1))
                 })?;
                 rows.push(value);
             }
@@ -152,13 +150,43 @@ impl Data {
             let own = row.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
             let variance = row.iter().map(|&x| (f64::from(x) - own).powi(2)).sum::<f64>() / n as f64;
             if variance <= 0.0 {
-                return Err(Error::setting(format!("data, column {column}"), own, "is constant: it cannot be standardised"));
+                return Err(Error::setting(
+                    format!("data, column {} (counted from 1)", column + 1),
+                    own,
+                    "is constant: it cannot be standardised",
+                ));
             }
             mean.push(own);
             sd.push(variance.sqrt());
         }
         let standard = Standard { mean, sd };
         Ok((Self { dim: self.dim, points: standard.apply(&self.points)? }, standard))
+    }
+}
+
+/// The numbers of a file, whatever their type; f64 holds integers above 2⁵³ rounded.
+fn numbers(file: npyz::NpyFile<&[u8]>) -> std::io::Result<Vec<f64>> {
+    macro_rules! read {
+        ($number:ty) => {
+            file.into_vec::<$number>().map(|all| all.into_iter().map(|x| x as f64).collect())
+        };
+    }
+    let kind = match file.dtype() {
+        npyz::DType::Plain(kind) => (kind.type_char(), kind.size_field()),
+        _ => return file.into_vec::<f64>(),
+    };
+    match kind {
+        (npyz::TypeChar::Float, 4) => read!(f32),
+        (npyz::TypeChar::Int, 1) => read!(i8),
+        (npyz::TypeChar::Int, 2) => read!(i16),
+        (npyz::TypeChar::Int, 4) => read!(i32),
+        (npyz::TypeChar::Int, 8) => read!(i64),
+        (npyz::TypeChar::Uint, 1) => read!(u8),
+        (npyz::TypeChar::Uint, 2) => read!(u16),
+        (npyz::TypeChar::Uint, 4) => read!(u32),
+        (npyz::TypeChar::Uint, 8) => read!(u64),
+        // Else npyz says what is wrong.
+        _ => file.into_vec::<f64>(),
     }
 }
 
@@ -188,9 +216,9 @@ impl Standard {
         // Of data in tiny units they are below what f32 holds.
         if let Some(i) = (0..self.sd.len()).find(|&i| !(self.mean[i].is_finite() && self.sd[i].is_finite() && self.sd[i] > 0.0))
         {
-            let value = format!("{} and {}", self.mean[i], self.sd[i]);
+            let value = format!("{:?} and {:?}", self.mean[i], self.sd[i]);
             return Err(Error::setting(
-                format!("mean and standard deviation of column {i}"),
+                format!("mean and standard deviation of column {} (counted from 1)", i + 1),
                 value,
                 "must be finite, the second above 0",
             ));

@@ -97,7 +97,7 @@ impl Loss {
 
     pub(crate) fn check(&self, dim: usize) -> Result<()> {
         match self {
-            Self::Contrastive(contrastive) => contrastive.check(dim),
+            Self::Contrastive(contrastive) => contrastive.check_steps().and_then(|()| contrastive.check(dim)),
             Self::ImplicitScoreMatching => Ok(()),
             Self::DenoisingScoreMatching { levels } if levels.is_empty() => {
                 Err(Error::setting("noise levels", "an empty list", "must hold at least one"))
@@ -167,7 +167,7 @@ impl Loss {
     /// # Errors
     /// [`Error::Shape`] where the dimension, the data or the negatives do not fit each other, the loss or the passes; [`Error::Setting`] where
     /// a setting of the loss is out of its range, or a number of the data is not finite or outside of the noise's box, with its row (the
-    /// point) and column (the coordinate), from 0; [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or
+    /// point) and column (the coordinate), from 1; [`Error::Limit`] and [`Error::Setting`] where memory does not hold a batch's noise or
     /// projections; those of the passes.
     pub fn at(&self, passes: &mut dyn Passes, at: At<'_>) -> Result<LossAt> {
         points("points of the loss", at.dim, at.x)?;

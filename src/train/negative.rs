@@ -20,6 +20,9 @@ use crate::{
 /// probability of 4·10⁻⁵.
 const LEAST_TRANSITIONS: u64 = 1000;
 
+/// The most transitions an update: nothing can stop one, and as many more gain nothing that chains which go on would not.
+const MOST_STEPS: u64 = 100_000;
+
 /// Which chains estimate the model's side of the gradient.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -55,7 +58,7 @@ pub struct Contrastive {
 }
 
 impl Contrastive {
-    /// With `steps` transitions of any kernel an update, from the data.
+    /// With `steps` transitions of any kernel an update, at most 100,000, from the data.
     pub fn new(kernel: impl Kernel + 'static, steps: u64) -> Self {
         Self { kernel: Arc::new(kernel), steps, negatives: Negatives::Data, energy_regularization: 0.0 }
     }
@@ -82,6 +85,18 @@ impl Contrastive {
             Some(Schedule::Constant(temperature)) => Some(*temperature),
             Some(_) => None,
         }
+    }
+
+    /// That an update ends in some time.
+    pub(crate) fn check_steps(&self) -> Result<()> {
+        if self.steps <= MOST_STEPS {
+            return Ok(());
+        }
+        let why = format!(
+            "must be at most {MOST_STEPS} an update, which cannot be stopped before its end; chains that go on from update to update \
+             (Contrastive::persistent) need few"
+        );
+        Err(Error::setting("steps of contrastive divergence", self.steps, why))
     }
 
     pub(crate) fn check(&self, dim: usize) -> Result<()> {

@@ -68,8 +68,8 @@ impl Noise {
         let n = points.len() / low.len();
         for (column, (row, (low, high))) in points.chunks(n).zip(low.iter().zip(high)).enumerate() {
             if let Some(point) = row.iter().position(|&x| !(*low..=*high).contains(&f64::from(x))) {
-                let name = format!("{what}, row {point}, column {column}");
-                return Err(Error::setting(name, row[point], format!("must be in the box of the noise, {low} to {high}")));
+                let name = format!("{what}, {}", error::place(point, column));
+                return Err(Error::setting(name, row[point], format!("must be in the box of the noise, {low:?} to {high:?}")));
             }
         }
         Ok(())
@@ -140,7 +140,7 @@ impl Noise {
     ///
     /// # Errors
     /// As [`Noise::normal`]; [`Error::Shape`] where the points are no multiple of the dimension;
-    /// [`Error::Setting`] where a number is not finite, with its row (the point) and column (the coordinate), from 0.
+    /// [`Error::Setting`] where a number is not finite, with its row (the point) and column (the coordinate), from 1.
     pub fn like(points: &[f32], dim: usize) -> Result<Self> {
         let n = error::points("points", dim, points)?;
         let mean = |row: &[f32]| row.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;

@@ -95,7 +95,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
                 assert!(matches!(log_likelihood(&target, &schedule, 10, data), Err(Error::Shape { .. })));
             }
             let refused = log_likelihood(&target, &schedule, 10, &[0.0, 0.0, f32::NAN, 0.0]).unwrap_err().to_string();
-            assert!(refused.contains("data, row 0, column 1"), "{refused}");
+            assert!(refused.contains("data, row 1, column 2 (counted from 1)"), "{refused}");
         })
 }
 

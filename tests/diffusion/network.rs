@@ -188,7 +188,7 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             assert!(matches!(trainer.train(&[1.0; 3], 1), Err(Error::Shape { .. })));
             for bad in [f32::NAN, f32::INFINITY] {
                 let refused = trainer.train(&[0.0, 0.0, 0.0, 0.0, bad, 0.0], 1).unwrap_err().to_string();
-                assert!(refused.contains("data, row 1, column 1"), "{refused}");
+                assert!(refused.contains("data, row 2, column 2 (counted from 1)"), "{refused}");
             }
             let kernel = Reverse::ddim(&NoiseSchedule::cosine(10).unwrap(), 10, 0.0).unwrap();
             let sampler = |points| Sampler::new(network(), kernel.clone(), points, 1);

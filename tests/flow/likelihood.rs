@@ -136,14 +136,14 @@ fn refused() {
         assert!(matches!(trainer.advance(&data, 1), Err(Error::Shape { .. })));
     }
     let refused = trainer.advance(&[1.0, 2.0, f32::NAN, 0.0], 1).unwrap_err();
-    assert!(refused.to_string().contains("data, row 0, column 1 = NaN"), "{refused}");
+    assert!(refused.to_string().contains("data, row 1, column 2 (counted from 1) = NaN"), "{refused}");
     assert_eq!(trainer, before);
     // A number that the batch of an update need not hold.
     let mut few = Likelihood::new(flow(), Training { batch: 1, ..Default::default() }).unwrap();
     let mut data = vec![0.0; 2_000];
     data[1_234] = f32::INFINITY;
     let refused = few.advance(&data, 1).unwrap_err().to_string();
-    assert!(refused.contains("data, row 234, column 1 = inf"), "{refused}");
+    assert!(refused.contains("data, row 235, column 2 (counted from 1) = inf"), "{refused}");
     // A rate that throws log q out of the finite range leaves the parameters that were before.
     let deep = Flow::new(2, 30, 4, 1).unwrap();
     let mut trainer = Likelihood::new(deep, Training { optimizer: Optimizer::adam(1e14), batch: 8, seed: 1 }).unwrap();

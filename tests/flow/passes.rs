@@ -306,7 +306,7 @@ fn refused() {
         let maps = [good.forward(&x), good.inverse(&x)].map(|mapped| mapped.map(drop));
         for refused in passes.into_iter().chain(maps).chain([good.log_density(&x).map(drop)]) {
             let refused = refused.unwrap_err().to_string();
-            assert!(refused.contains("points of the flow, row 1, column 1"), "{refused}");
+            assert!(refused.contains("points of the flow, row 2, column 2 (counted from 1)"), "{refused}");
         }
     }
 }

@@ -83,7 +83,7 @@ pub(crate) fn add(suite: Suite) -> Suite {
             assert_ne!(trainer.rbm(), &rbm);
             let before = trainer.rbm().clone();
             let error = trainer.epoch(&Reals::new([0.0, 0.25, 0.5, 0.75, 1.5], 5).unwrap()).unwrap_err();
-            assert!(error.to_string().contains("row 0, column 4"), "{error}");
+            assert!(error.to_string().contains("row 1, column 5 (counted from 1)"), "{error}");
             assert_eq!((trainer.rbm(), trainer.epochs()), (&before, 1));
         })
         .test("training that diverges is an error, and the state stays", || {

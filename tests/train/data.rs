@@ -140,8 +140,8 @@ fn csv_files() {
     assert_eq!((data.dim(), data.points()), (2, &[1.0, 3.5, 2.0, -40.0][..]));
     assert_eq!(Data::from_csv(write(&folder, "bare.csv", "1\n2\n")).unwrap().points(), [1.0, 2.0]);
     for (name, text, says) in [
-        ("ragged.csv", "1,2\n3\n", "1 fields in row 2"),
-        ("nan.csv", "a,b\n1,2\n3,NaN\n", "`NaN` in row 3, column 2"),
+        ("ragged.csv", "1,2\n3\n", "1 fields in row 2 (counted from 1)"),
+        ("nan.csv", "a,b\n1,2\n3,NaN\n", "`NaN` in row 3, column 2 (counted from 1)"),
         ("word.csv", "1,2\n3,four\n", "`four` in row 2, column 2"),
         ("large.csv", "1,1e300\n", "`1e300` in row 1, column 2"),
         ("hole.csv", "1,2\n,3\n", "`` in row 2, column 1"),
@@ -154,7 +154,7 @@ fn csv_files() {
     }
     assert!(matches!(Data::from_csv(folder.path().join("missing")), Err(Error::File { .. })));
     let error = Data::new(2, [0.0, 1.0, f32::NAN, 2.0]).unwrap_err().to_string();
-    assert!(error.contains("row 0, column 1"), "{error}");
+    assert!(error.contains("row 1, column 2 (counted from 1)"), "{error}");
     assert!(matches!(Data::new(2, [0.0]), Err(Error::Shape { .. })));
     assert!(matches!(Data::new(2, []), Err(Error::Setting { .. })));
 }
@@ -191,12 +191,22 @@ fn npy_files() {
         assert_eq!((data.dim(), data.points()), (2, &expected[..]), "{}", path.display());
     }
     assert_eq!(Data::from_npy(npy(&folder, "line.npy", &[6], npyz::Order::C, &by_point)).unwrap().dim(), 1);
+    macro_rules! integers {
+        ($($number:ty),*) => {$(
+            let name = format!("{}.npy", stringify!($number));
+            let path = npy(&folder, &name, &[3, 2], npyz::Order::C, &by_point.map(|x| x as $number));
+            assert_eq!(Data::from_npy(path).unwrap().points(), expected, "{name}");
+        )*};
+    }
+    integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+    let negative = npy(&folder, "negative.npy", &[2], npyz::Order::C, &[-1i8, -128]);
+    assert_eq!(Data::from_npy(negative).unwrap().points(), [-1.0, -128.0]);
     let mut with_nan = by_point;
     with_nan[3] = f64::NAN;
     for (path, says) in [
-        (npy(&folder, "nan.npy", &[3, 2], npyz::Order::C, &with_nan), "row 1, column 1"),
+        (npy(&folder, "nan.npy", &[3, 2], npyz::Order::C, &with_nan), "row 2, column 2 (counted from 1)"),
         (npy(&folder, "cube.npy", &[1, 3, 2], npyz::Order::C, &by_point), "[1, 3, 2]"),
-        (npy(&folder, "whole.npy", &[6], npyz::Order::C, &[1i32; 6]), "f32 or f64"),
+        (npy(&folder, "bool.npy", &[6], npyz::Order::C, &[true; 6]), "cannot be read as numbers (it holds"),
         (write(&folder, "text.npy", "no array"), "no .npy file"),
     ] {
         let error = Data::from_npy(path).unwrap_err().to_string();
@@ -214,7 +224,7 @@ fn standardized() {
     }
     how.undo(standard.points()).unwrap().iter().zip(data.points()).for_each(|(a, b)| assert!((a - b).abs() < 1e-5));
     let constant = Data::new(2, [1.0, 2.0, 5.0, 5.0]).unwrap();
-    assert!(constant.standardized().unwrap_err().to_string().contains("column 1"));
+    assert!(constant.standardized().unwrap_err().to_string().contains("column 2 (counted from 1)"));
     let (one, two) = data.split(100).unwrap();
     assert_eq!((one.count(), two.count(), two.points()[0]), (100, 400, data.points()[100]));
     assert!(data.split(500).is_err());
@@ -366,13 +376,30 @@ fn refused() {
         let refused = run(loss, &[0.0; 4]);
         assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
     }
+    let like = |points: &[f32], dim| Noise::like(points, dim).unwrap_err();
+    // An update that nobody could stop.
+    for steps in [100_001, u64::MAX] {
+        let refused = run(Loss::Contrastive(Contrastive::new(Mala::new(0.1), steps)), &[0.0; 4]).unwrap_err();
+        let says = refused.to_string();
+        assert!(
+            matches!(refused, Error::Setting { .. }) && says.contains(&format!("= {steps}: must be at most 100000")),
+            "{says}"
+        );
+    }
+    // Numbers in few digits.
+    let says = run(Loss::denoising(1e-300), &[0.0; 4]).unwrap_err().to_string();
+    assert!(says.contains("noise level = 1e-300: "), "{says}");
+    let says = like(&[1e-30, 1e-30, 0.0, 1.0], 2).to_string();
+    assert!(says.len() < 200, "{says}");
     let refused = run(Loss::ImplicitScoreMatching, &[0.0, 0.0, 0.0, 0.0, f32::INFINITY, 0.0]).unwrap_err().to_string();
-    assert!(refused.contains("data, row 1, column 1 = inf"), "{refused}");
+    assert!(refused.contains("data, row 2, column 2 (counted from 1) = inf"), "{refused}");
     let boxed = Loss::NoiseContrastive { noise: Noise::uniform([-1.0; 2], [1.0]).unwrap(), ratio: 1 };
     let refused = run(boxed, &[0.0, 0.0, 0.0, 0.0, 1.5, 0.0]).unwrap_err().to_string();
-    assert!(refused.contains("data, row 1, column 1 = 1.5: must be in the box of the noise, -1 to 1"), "{refused}");
-    let like = |points: &[f32], dim| Noise::like(points, dim).unwrap_err();
-    assert!(like(&[0.0, 1.0, 2.0, f32::NAN], 2).to_string().contains("points, row 1, column 1 = NaN"));
+    assert!(
+        refused.contains("data, row 2, column 2 (counted from 1) = 1.5: must be in the box of the noise, -1.0 to 1.0"),
+        "{refused}"
+    );
+    assert!(like(&[0.0, 1.0, 2.0, f32::NAN], 2).to_string().contains("points, row 2, column 2 (counted from 1) = NaN"));
     assert!(matches!(like(&[0.0, 1.0, 2.0], 2), Error::Shape { .. }));
     assert!(matches!(like(&[0.0, 1.0], 0), Error::Setting { .. }));
 }

@@ -165,7 +165,7 @@ fn refused() {
     let boxed = Loss::NoiseContrastive { noise: Noise::uniform([-1.0; 2], [2.5, 3.0]).unwrap(), ratio: 1 };
     boxed.at(&mut passes, good).unwrap();
     let says = boxed.at(&mut passes, At { x: &[0.0, 2.6, 2.0, 3.0], ..good }).unwrap_err().to_string();
-    assert!(says.contains("row 1, column 0 = 2.6") && says.contains("box of the noise"), "{says}");
+    assert!(says.contains("row 2, column 1 (counted from 1) = 2.6") && says.contains("box of the noise"), "{says}");
     // What is drawn lies in the box, also where its bounds are no numbers of f32: 0.1 is below the nearest one.
     let narrow = Noise::uniform([0.099_999_9], [0.1]).unwrap();
     for i in 0..1_000 {
