@@ -33,7 +33,7 @@ struct CommandLine {
     /// What learns
     #[arg(long, value_enum, default_value_t = Model::Mixture)]
     energy: Model,
-    /// Write parameters and the optimiser's state to this file (safetensors), from which `--resume` goes on
+    /// Write parameters and the optimiser's state to this file (safetensors), from which `--resume` goes on; Ctrl-C ends training early
     #[arg(long, value_name = "FILE", value_parser = writable)]
     save: Option<PathBuf>,
     /// Go on from a file of `--save` to the updates of a whole run: the rest of the command line as it was

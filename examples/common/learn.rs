@@ -5,7 +5,10 @@
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -375,10 +378,17 @@ pub fn learn(backend: &Backend, task: &Task, train: &Data, held_out: &Data) -> R
     };
     let before = trainer.updates();
     ensure!(before < updates, "this run has done its {updates} updates: there are none to go on with");
+    // Ctrl-C ends training, not the program: what was learned is saved and judged.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    if task.save.is_some() {
+        let at = interrupted.clone();
+        ctrlc::set_handler(move || at.store(true, Ordering::Relaxed))?;
+    }
     let mut curve = Vec::new();
     let last = trainer.run_with(train.points(), updates - before, |now| {
         curve.push([now.updates as f64, now.loss]);
-        if now.elapsed < Duration::from_secs_f64(task.seconds) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let goes_on = now.elapsed < Duration::from_secs_f64(task.seconds) && !interrupted.load(Ordering::Relaxed);
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     if let Some(path) = &task.save {
         trainer.save(path)?;
