@@ -18,7 +18,7 @@ use ergodic::{
     AnnealedImportance, Backend, Base, Gpu, Schedule, Start,
     energy::{Energy, Mixture, SoftmaxMixture},
     evaluate,
-    kernel::{Hmc, Kernel, Mala, Ula},
+    kernel::{Hmc, Independence, Kernel, Mala, Ula},
     net::{Activation, Mlp},
     train::{
         Contrastive, Data, Grid, Loss, Noise, Optimizer, Standard, Toy, Trainable, Trainer, Training, energy_distance,
@@ -100,7 +100,7 @@ pub enum By {
     Cd,
     /// Persistent contrastive divergence
     Pcd,
-    /// Implicit score matching
+    /// Implicit score matching; blind to the weights of modes that lie apart, as all score matching is
     Ism,
     /// Denoising score matching
     Dsm,
@@ -137,7 +137,13 @@ impl By {
         };
         Ok(match self {
             Self::Cd => Loss::Contrastive(steps(0.08, 10)),
-            // Steps as small as the finest of the data: chains that are always refused stand still, and nothing holds the model to them.
+            // In the plane proposals from everywhere take chains from mode to mode. Were they to stay in theirs, each with its share of the
+            // chains, nothing would hold the model to the shares of the data.
+            Self::Pcd if model == Model::Mixture && data.dim() == 2 => {
+                let anywhere = Independence::new([0.0], [0.4 * HALF]);
+                Loss::Contrastive(Contrastive::new(anywhere, 20).persistent(CHAINS, Start::normal([0.0], 1.5)))
+            }
+            // Steps as small as the finest of the data: chains that are always refused stand still.
             Self::Pcd if model == Model::Mixture => {
                 Loss::Contrastive(steps(0.01, 20).persistent(CHAINS, Start::normal([0.0], 1.5)))
             }

@@ -6,8 +6,12 @@ use super::{Adjoints, Noise, Order, Passes, Traces, negative::Contrastive, side_
 use crate::{
     Error, Result,
     error::{points, positive, room},
+    importance::log_mean_exp,
     random::{Draws, Stream, key},
 };
+
+/// Noise points that estimate a first c.
+const WEIGHED: u32 = 4096;
 
 /// What is minimised. With s = −∇E the score of the model, n points of a batch, means over them:
 ///
@@ -19,6 +23,10 @@ use crate::{
 /// | sliced score matching (Song et al. 2019) | ½(v·∇E)² − vᵀ∇²E v, v of random signs |
 /// | variance-reduced | ½‖∇E‖² − vᵀ∇²E v |
 /// | noise-contrastive estimation (Gutmann and Hyvärinen 2012) | the logistic loss of −E − c − ln q, data against noise of density q |
+///
+/// Score matching knows slopes alone: how much of the law lies in each of several modes with nothing between them it cannot tell (Song and
+/// Ermon 2019, section 3.2). Nor can chains that do not go from one to another. Noise-contrastive estimation can; but where neither data nor
+/// noise are, a model is free.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Loss {
@@ -40,7 +48,7 @@ pub enum Loss {
         /// With ‖∇E‖² in place of its projection.
         variance_reduced: bool,
     },
-    /// Learns c = ln ∫ exp(−E) as well.
+    /// Learns c = ln ∫ exp(−E) as well, from what importance sampling by the noise takes for it at the start.
     NoiseContrastive {
         /// The noise.
         noise: Noise,
@@ -155,6 +163,20 @@ impl Loss {
                 [ratio.ln_1p() + ratio * (1.0 / ratio).ln_1p(); 2]
             }
         }
+    }
+
+    /// An estimate of c by importance sampling from the noise: a first value, with which a model is not taken for too dense or too thin
+    /// everywhere. 0 where it cannot be told; such a model the first update shows.
+    pub(crate) fn log_normalizer_by_noise(&self, passes: &mut dyn Passes, seed: u64) -> Result<f64> {
+        let Self::NoiseContrastive { noise, .. } = self else { return Ok(0.0) };
+        let key = key(seed, Stream::Base, 0);
+        let drawn: Vec<_> = (0..WEIGHED).map(|point| noise.draw(&Draws::new(key, point, 0))).collect();
+        let x: Vec<_> = (0..passes.dim()).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
+        let energies = passes.jets(&x, &[], Order::Value)?.values;
+        let log_weight =
+            |(energy, y): (&f64, &Vec<f32>)| -energy - noise.ln_q(&y.iter().map(|&y| f64::from(y)).collect::<Vec<_>>());
+        let log_weights: Vec<_> = energies.iter().zip(&drawn).map(log_weight).collect();
+        Ok(log_mean_exp(&log_weights).ok().map(|mean| mean.value).filter(|value| value.is_finite()).unwrap_or(0.0))
     }
 
     /// That the loss can learn from finite points, `[dim][point]`.

@@ -75,15 +75,17 @@ impl Trainer {
         training.check(target.dim())?;
         let mut params: Vec<_> = target.params().iter().map(|&p| f64::from(p)).collect();
         let mut decays: Vec<_> = target.blocks().iter().flat_map(|block| vec![block.decays; block.count()]).collect();
+        let mut passes = passes(&target, backend)?;
         if training.loss.has_log_normalizer() {
-            params.push(0.0);
+            passes.set_params(&target.params())?;
+            params.push(training.loss.log_normalizer_by_noise(&mut *passes, training.seed)?);
             decays.push(false);
         }
         let average = training.average.map_or(Vec::new(), |_| params.clone());
         let state = State { memory: Memory::new(params.len()), params, average, slots: Vec::new() };
         Ok(Self {
             backend: backend.clone(),
-            passes: passes(&target, backend)?,
+            passes,
             sampler: None,
             decays,
             good: [state.clone(), state.clone()],

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ergodic::{
     Backend, Schedule, Start,
     energy::{Energy, Mixture, SoftmaxMixture},
-    kernel::Mala,
+    kernel::{Independence, Mala},
     random::{Draws, Stream, key},
-    train::{Contrastive, Grid, Loss, Noise, Optimizer, Trainer, Training},
+    train::{Contrastive, Data, Grid, Loss, Noise, Optimizer, Toy, Trainer, Training},
 };
 
 use crate::common::Suite;
@@ -37,10 +37,63 @@ pub(crate) fn add(mut suite: Suite) -> Suite {
             }
         });
     }
-    suite.both("a mixture learned with noise that is not corrected for misses", |backend| {
-        let (kl, _) = learn(&backend, &Loss::denoising(0.5), 0.0);
-        assert!(kl > MOST_KL, "{kl} nats");
-    })
+    suite
+        .both("a mixture learned with noise that is not corrected for misses", |backend| {
+            let (kl, _) = learn(&backend, &Loss::denoising(0.5), 0.0);
+            assert!(kl > MOST_KL, "{kl} nats");
+        })
+        .both("noise-contrastive estimation begins with ln Z as the noise weighs it", |backend| {
+            let training = Training::new(contrastive_noise(), Optimizer::adam(0.01));
+            let trainer = Trainer::new(&backend, Arc::new(spare_components()), training).unwrap();
+            let c = trainer.log_normalizer().unwrap();
+            assert!((c - std::f64::consts::TAU.ln()).abs() < 0.1, "{c}");
+        })
+        .gpu("noise-contrastive estimation with components to spare finds eight Gaussians", |gpu| {
+            let kl = learn_eight(&Backend::gpu_of(gpu), contrastive_noise());
+            assert!(kl < MOST_KL, "{kl} nats");
+        })
+        .test("persistent chains that go from mode to mode find eight Gaussians", || {
+            let anywhere = Contrastive::new(Independence::new([0.0], [1.7]), 20);
+            let kl = learn_eight(&Backend::cpu(), Loss::Contrastive(anywhere.persistent(512, Start::normal([0.0], 1.5))));
+            assert!(kl < MOST_KL, "{kl} nats");
+            let staying = Contrastive::new(Mala::new(0.01), 20);
+            let kl = learn_eight(&Backend::cpu(), Loss::Contrastive(staying.persistent(512, Start::normal([0.0], 1.5))));
+            assert!(kl > MOST_KL, "{kl} nats");
+        })
+        .long()
+}
+
+/// Noise around the first components of [`spare_components`], and a third of it wide.
+fn contrastive_noise() -> Loss {
+    let start = spare_components().mixture().unwrap();
+    let (mut weights, mut means, mut sds) = (vec![2.0 / 24.0; 24], start.means().to_vec(), vec![0.3; 24]);
+    weights.push(1.0);
+    means.push(vec![0.0; 2]);
+    sds.push(1.7);
+    Loss::NoiseContrastive { noise: Noise::mixture(&weights, &means, &sds).unwrap(), ratio: 4 }
+}
+
+/// Three times as many as there are modes, at data points.
+fn spare_components() -> SoftmaxMixture {
+    let data = eight();
+    let n = data.count();
+    let means: Vec<_> = (0..24).map(|j| vec![f64::from(data.points()[j]), f64::from(data.points()[n + j])]).collect();
+    SoftmaxMixture::of(&Mixture::new(&[1.0; 24], &means, &[0.5; 24]).unwrap()).unwrap()
+}
+
+fn eight() -> Data {
+    Toy::EightGaussians.draw(10_000, 7).unwrap()
+}
+
+/// KL of the law and the model, whose own ln Z counts: mass where neither data nor noise are is not on the grid.
+fn learn_eight(backend: &Backend, loss: Loss) -> f64 {
+    let updates = 1_000;
+    let training = Training::new(loss, Optimizer::adam(Schedule::cosine(0.05, 5e-4, updates))).batch(512).average(0.99).seed(7);
+    let mut trainer = Trainer::new(backend, Arc::new(spare_components()), training).unwrap();
+    trainer.run(eight().points(), updates).unwrap();
+    let model = trainer.averaged().unwrap();
+    let grid = Grid::new([-4.0; 2], [4.0; 2], 300).unwrap();
+    grid.kl_of_toy(Toy::EightGaussians, &*model).unwrap() + std::f64::consts::TAU.ln() - grid.ln_z(&*model).unwrap()
 }
 
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
