@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ergodic::{Backend, Start, Warmup, kernel::Hmc};
 
 use super::{
@@ -47,7 +47,12 @@ pub struct Outcome {
 /// Runs it.
 pub fn run(backend: &Backend, posterior: &Posterior, settings: &Settings) -> Result<Outcome> {
     let begun = Instant::now();
-    let count = settings.chains.next_multiple_of(SUPERCHAIN);
+    let count = settings.chains;
+    ensure!(
+        count.is_multiple_of(SUPERCHAIN) && count >= 2 * SUPERCHAIN,
+        "--chains {count}: take a multiple of {SUPERCHAIN}, at least {}: {SUPERCHAIN} chains start at one point, and R-hat compares such groups",
+        2 * SUPERCHAIN
+    );
     let setup = backend.chains(posterior.energy.clone(), Hmc::adaptive());
     let setup = setup.count(count).superchains(count / SUPERCHAIN).seed(settings.seed).start(settings.start.clone());
     let mut chains = setup.build()?;
