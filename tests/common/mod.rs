@@ -53,6 +53,30 @@ macro_rules! energy_of_inner {
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub(crate) use energy_of_inner;
 
+/// `Trainable` as that of the field `inner`, but for its passes.
+#[allow(unused_macros, reason = "each test file uses a part")]
+macro_rules! trainable_of_inner {
+    () => {
+        fn blocks(&self) -> Vec<ergodic::train::Block> {
+            self.inner.blocks()
+        }
+
+        fn with_params(&self, params: &[f32]) -> ergodic::Result<std::sync::Arc<dyn ergodic::train::Trainable>> {
+            self.inner.with_params(params)
+        }
+
+        fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: ergodic::train::Order) -> [f64; 3] {
+            self.inner.jet(params, x, v, order)
+        }
+
+        fn jet_param_grad(&self, params: &[f64], x: &[f64], v: &[f64], adjoints: [f64; 3], grad: &mut [f64]) {
+            self.inner.jet_param_grad(params, x, v, adjoints, grad);
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub(crate) use trainable_of_inner;
+
 /// The GPU of this process, opened once. With ERGODIC_AS_HARDWARE=1 it is taken for hardware, whatever it is.
 pub fn gpu() -> Gpu {
     static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();

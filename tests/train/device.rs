@@ -9,8 +9,7 @@ use ergodic::{
     program::Composer,
     random::{Draws, Stream, key},
     train::{
-        Adjoints, At, Block, Order, Passes, PointPasses, Traces, Trainable, TrainableConvex, TrainableScaled, TrainableSum,
-        passes,
+        Adjoints, At, Order, Passes, PointPasses, Traces, Trainable, TrainableConvex, TrainableScaled, TrainableSum, passes,
     },
 };
 
@@ -18,7 +17,7 @@ use crate::{
     common::{
         Suite, as_hardware,
         cases::{cholesky_gaussian, softmax_mixture, trainable, trainable_by_loops},
-        energy_of_inner,
+        energy_of_inner, trainable_of_inner,
     },
     losses::losses,
     optimum::{Fault, Faulty, start},
@@ -303,21 +302,7 @@ impl Energy for Planted {
 }
 
 impl Trainable for Planted {
-    fn blocks(&self) -> Vec<Block> {
-        self.inner.blocks()
-    }
-
-    fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
-        self.inner.with_params(params)
-    }
-
-    fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
-        self.inner.jet(params, x, v, order)
-    }
-
-    fn jet_param_grad(&self, params: &[f64], x: &[f64], v: &[f64], adjoints: [f64; 3], grad: &mut [f64]) {
-        self.inner.jet_param_grad(params, x, v, adjoints, grad);
-    }
+    trainable_of_inner!();
 
     fn compose_jets(&self, program: &mut Composer) -> Result<Option<Call>> {
         let call = self.inner.compose_jets(program)?.unwrap();

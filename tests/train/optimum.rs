@@ -8,13 +8,12 @@ use ergodic::{
     kernel::Mala,
     random::{Draws, Stream, key},
     train::{
-        Adjoints, Block, Contrastive, Jets, Loss, Negatives, Noise, Optimizer, Order, Passes, Trainable, Trainer, Training,
-        passes,
+        Adjoints, Contrastive, Jets, Loss, Negatives, Noise, Optimizer, Order, Passes, Trainable, Trainer, Training, passes,
     },
 };
 use nalgebra::{DMatrix, DVector};
 
-use crate::common::{Suite, energy_of_inner};
+use crate::common::{Suite, energy_of_inner, trainable_of_inner};
 
 pub(crate) const POINTS: usize = 600;
 /// Independent data sets, and points of each.
@@ -225,21 +224,7 @@ impl Energy for Faulty {
 }
 
 impl Trainable for Faulty {
-    fn blocks(&self) -> Vec<Block> {
-        self.inner.blocks()
-    }
-
-    fn with_params(&self, params: &[f32]) -> Result<Arc<dyn Trainable>> {
-        self.inner.with_params(params)
-    }
-
-    fn jet(&self, params: &[f64], x: &[f64], v: &[f64], order: Order) -> [f64; 3] {
-        self.inner.jet(params, x, v, order)
-    }
-
-    fn jet_param_grad(&self, params: &[f64], x: &[f64], v: &[f64], adjoints: [f64; 3], grad: &mut [f64]) {
-        self.inner.jet_param_grad(params, x, v, adjoints, grad);
-    }
+    trainable_of_inner!();
 
     fn own_passes(&self, backend: &Backend) -> Result<Option<Box<dyn Passes>>> {
         Ok(Some(Box::new(FaultyPasses { inner: passes(&self.inner, backend)?, fault: self.fault })))
