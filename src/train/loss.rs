@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Noise points that estimate a first c.
-const WEIGHED: u32 = 4096;
+const WEIGHED: usize = 4096;
 
 /// What is minimised. With s = −∇E the score of the model, n points of a batch, means over them:
 ///
@@ -48,7 +48,8 @@ pub enum Loss {
         /// With ‖∇E‖² in place of its projection.
         variance_reduced: bool,
     },
-    /// Learns c = ln ∫ exp(−E) as well, from what importance sampling by the noise takes for it at the start.
+    /// Learns c = ln ∫ exp(−E) as well, from what importance sampling by the noise takes for it at the start; from 0
+    /// where those weights have no finite mean.
     NoiseContrastive {
         /// The noise.
         noise: Noise,
@@ -170,12 +171,10 @@ impl Loss {
     pub(crate) fn log_normalizer_by_noise(&self, passes: &mut dyn Passes, seed: u64) -> Result<f64> {
         let Self::NoiseContrastive { noise, .. } = self else { return Ok(0.0) };
         let key = key(seed, Stream::Base, 0);
-        let drawn: Vec<_> = (0..WEIGHED).map(|point| noise.draw(&Draws::new(key, point, 0))).collect();
-        let x: Vec<_> = (0..passes.dim()).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
+        let x = noise_points(noise, WEIGHED, |point| Draws::new(key, point as u32, 0));
         let energies = passes.jets(&x, &[], Order::Value)?.values;
-        let log_weight =
-            |(energy, y): (&f64, &Vec<f32>)| -energy - noise.ln_q(&y.iter().map(|&y| f64::from(y)).collect::<Vec<_>>());
-        let log_weights: Vec<_> = energies.iter().zip(&drawn).map(log_weight).collect();
+        let log_weights: Vec<_> =
+            energies.iter().enumerate().map(|(i, energy)| -energy - noise.ln_q(&column(&x, WEIGHED, i))).collect();
         Ok(log_mean_exp(&log_weights).ok().map(|mean| mean.value).filter(|value| value.is_finite()).unwrap_or(0.0))
     }
 
@@ -321,20 +320,28 @@ fn fewer(dim: usize, vectors: impl Iterator<Item = Vec<f64>>) -> Vec<Vec<f64>> {
     (0..dim).map(column).collect()
 }
 
+/// Points of the noise, `[dim][point]`, each by its random numbers.
+fn noise_points(noise: &Noise, points: usize, draws: impl Fn(usize) -> Draws) -> Vec<f32> {
+    let drawn: Vec<_> = (0..points).map(|point| noise.draw(&draws(point))).collect();
+    (0..noise.dim()).flat_map(|i| drawn.iter().map(move |y| y[i])).collect()
+}
+
+/// One of so many points.
+fn column(x: &[f32], points: usize, point: usize) -> Vec<f64> {
+    x.iter().skip(point).step_by(points).map(|&x| f64::from(x)).collect()
+}
+
 fn noise_contrastive(passes: &mut dyn Passes, at: At<'_>, noise: &Noise, ratio: usize) -> Result<LossAt> {
     let (dim, n) = (at.dim, at.points());
     let noisy = n.saturating_mul(ratio);
     room("noise points of a batch", noisy, dim.saturating_mul(2 * size_of::<f32>()))?;
-    let drawn: Vec<_> = (0..noisy).map(|point| noise.draw(&at.draws(point))).collect();
-    let drawn: Vec<_> = (0..dim).flat_map(|i| drawn.iter().map(move |y| y[i])).collect();
-    let x = side_by_side(dim, &[at.x, &drawn]);
+    let x = side_by_side(dim, &[at.x, &noise_points(noise, noisy, |point| at.draws(point))]);
     let jets = passes.jets(&x, &[], Order::Value)?;
     let (all, per) = (n + noisy, 1.0 / n as f64);
     let (mut loss, mut by_c) = (0.0, 0.0);
     let mut values = Vec::with_capacity(all);
     for (point, energy) in jets.values.iter().enumerate() {
-        let y: Vec<_> = (0..dim).map(|i| f64::from(x[i * all + point])).collect();
-        let logit = -energy - at.log_normalizer - noise.ln_q(&y) - (ratio as f64).ln();
+        let logit = -energy - at.log_normalizer - noise.ln_q(&column(&x, all, point)) - (ratio as f64).ln();
         // −ln σ(±logit) = ln(1 + exp(∓logit)); its derivative is what the classifier gets wrong.
         let sign = if point < n { 1.0 } else { -1.0 };
         let wrong = 1.0 / (1.0 + (sign * logit).exp());
