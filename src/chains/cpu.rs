@@ -281,11 +281,9 @@ impl Collecting for CpuChains {
     }
 
     fn report_of(&self, summary: &Summary) -> Report {
+        let (counted, is_warming_up) = (self.clock.steps - self.warmed_up.steps, self.adapted.plan.is_some());
         let report = self.report_since(&self.clock.since(&self.begun));
-        if summary.draws == 0 {
-            return report.without_draws(self.adapted.plan.is_some());
-        }
-        report.with_moments(summary, self.starts_at_one_point, self.clock.steps - self.warmed_up.steps)
+        report.with_moments(summary, self.starts_at_one_point, counted, is_warming_up)
     }
 }
 

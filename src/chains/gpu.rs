@@ -270,11 +270,8 @@ impl Collecting for GpuChains {
     }
 
     fn report_of(&self, summary: &Summary) -> Report {
-        let report = self.report_since(&self.at, &self.at.begun);
-        if summary.draws == 0 {
-            return report.without_draws(self.at.adapted.plan.is_some());
-        }
-        report.with_moments(summary, self.starts_at_one_point, self.at.clock.steps - self.at.warmed_up.steps)
+        let (counted, is_warming_up) = (self.at.clock.steps - self.at.warmed_up.steps, self.at.adapted.plan.is_some());
+        self.report_since(&self.at, &self.at.begun).with_moments(summary, self.starts_at_one_point, counted, is_warming_up)
     }
 }
 

@@ -169,7 +169,7 @@ impl Report {
     }
 
     /// Of a collection whose time was up before its first draw.
-    pub(crate) fn without_draws(mut self, is_warming_up: bool) -> Self {
+    fn without_draws(mut self, is_warming_up: bool) -> Self {
         let (place, next) = if is_warming_up {
             ("in the warm-up", "the next call goes on with it")
         } else {
@@ -179,8 +179,17 @@ impl Report {
         self
     }
 
-    /// With the moments that were collected, so many steps after the failures began to be counted.
-    pub(crate) fn with_moments(mut self, summary: &Summary, starts_at_one_point: bool, counted_steps: u64) -> Self {
+    /// With the moments that were collected, so many steps after the failures began to be counted; or why there are none.
+    pub(crate) fn with_moments(
+        mut self,
+        summary: &Summary,
+        starts_at_one_point: bool,
+        counted_steps: u64,
+        is_warming_up: bool,
+    ) -> Self {
+        if summary.draws == 0 {
+            return self.without_draws(is_warming_up);
+        }
         self.draws = summary.draws;
         self.coordinates.clone_from(&summary.coordinates);
         self.energy_moments = Some(summary.energy);
